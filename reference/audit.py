@@ -1,0 +1,307 @@
+"""The audit: every number of a trace against the equation that defines it, on the trace's own operands.
+
+Nothing is carried from one layer to the next, so each allowance is that of one equation, at any depth, and the equation
+that fails is the equation that is wrong. Findings come in the order of the computation: the first that does not hold
+names the guilty equation and layer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from reference import equations as eq
+from reference import rounding as rd
+from reference.activations import ACTIVATIONS
+from reference.arrays import Array, Layers
+from reference.case import Case, Trace
+from reference.losses import LOSSES
+from reference.network import contributions, output_delta
+from reference.network import trace as reference_trace
+from reference.running_error import propagate
+
+EQUATIONS = (
+    *("z", "a", "1", "2a", "2b", "3", "4", "5a", "5b", "6a", "6b", "7a", "7b"),
+    *("8", "9", "10a", "10b", "11", "12", "13", "14"),
+)
+"""What a finding can be about: the definitions of z and a, which the note leaves without a number, and (1)–(14)."""
+
+
+class MalformedTrace(ValueError):
+    """A trace that is not one of its Case: a layer or a field is missing, or an array has the wrong shape."""
+
+
+class Worst(NamedTuple):
+    """The element with the largest ratio."""
+
+    index: tuple[int, ...]
+    observed: float
+    expected: float
+    allowed: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One equation in one layer: the largest |observed − expected|/allowed over its elements, and where it is."""
+
+    equation: str
+    layer: int
+    ratio: float
+    elements: int
+    worst: Worst | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether something was compared and nothing exceeds its allowance; a NaN is never within."""
+        return self.elements > 0 and self.ratio <= 1
+
+
+Check = tuple[str, int, Array, Array, Array]
+"""Equation, layer, observed, expected, allowed."""
+
+
+def compare(equation: str, layer: int, observed: Array, expected: Array, allowed: Array) -> Finding:
+    """The finding of one equation in one layer.
+
+    ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN.
+    Raises MalformedTrace where the shapes differ.
+    """
+    observed, expected = np.asarray(observed), np.asarray(expected)
+    if observed.shape != expected.shape:
+        raise MalformedTrace(
+            f"equation ({equation}), layer {layer}: shape is {observed.shape}, but should be {expected.shape}"
+        )
+    if observed.size == 0:
+        return Finding(equation, layer, float("nan"), 0, None)
+    allowed = np.broadcast_to(allowed, observed.shape)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        ratio = np.abs(observed - expected) / allowed
+        if not ratio.max() <= 1:
+            ratio = np.where(observed == expected, 0.0, ratio)
+    index = np.unravel_index(np.argmax(ratio), ratio.shape)  # argmax stops at the first NaN
+    worst = Worst(tuple(int(i) for i in index), float(observed[index]), float(expected[index]), float(allowed[index]))
+    return Finding(equation, layer, float(ratio[index]), observed.size, worst)
+
+
+def audit(case: Case, trace: Trace) -> list[Finding]:
+    """Every number of the trace, once, against the equation that defines it: z, a, (8), (1), (9), (14), (7a), (7b).
+
+    A trace without z, a or delta is held to the whole network's running error instead: (1), (5a), (5b) end to end.
+    Raises MalformedTrace if the trace is not one of this Case.
+    """
+    require_complete(case, trace)
+    checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
+    return [compare(*check) for check in checks(case, trace)]
+
+
+def audit_composed(case: Case, trace: Trace) -> list[Finding]:
+    """The equations that the note composes of others: (12), (10a), (10b)."""
+    require_complete(case, trace)
+    return [compare(*check) for check in composed(case, trace)]
+
+
+def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: float) -> list[Finding]:
+    """(2a) and (2b): the new weights and biases of one step from the Case's own, by the trace's gradient."""
+    r = rd.rounding(case.dtype)
+    findings = []
+    for l in case.layers:
+        for equation, update, old, gradient, observed in (
+            ("2a", eq.eq_2a, case.W[l], trace.dW[l], W[l]),
+            ("2b", eq.eq_2b, case.b[l], trace.db[l], b[l]),
+        ):
+            new = update(old, gradient, learning_rate)
+            findings.append(compare(equation, l, observed, new, rd.eq_2_error(new, gradient, learning_rate, r)))
+    return findings
+
+
+def first_break(findings: list[Finding]) -> Finding | None:
+    """The guilty one: the first finding, in the order of the computation, that does not hold."""
+    return next((finding for finding in findings if not finding.holds), None)
+
+
+def require_complete(case: Case, trace: Trace) -> None:
+    """Raise MalformedTrace unless every field that is given has an array of the right shape for every layer."""
+    n, widths = case.samples, case.widths
+    rows = {l: (n, widths[l]) for l in case.layers}
+    shapes: dict[str, dict[int, tuple[int, ...]]] = {
+        "dW": {l: (widths[l], widths[l - 1]) for l in case.layers},
+        "db": {l: (widths[l],) for l in case.layers},
+        "z": rows,
+        "a": rows,
+        "delta": rows,
+    }
+    for name, expected in shapes.items():
+        layers = getattr(trace, name)
+        if layers is None and name in ("z", "a", "delta"):
+            continue
+        for l, shape in expected.items():
+            if layers is None or l not in layers:
+                raise MalformedTrace(f"{name} of layer {l} is missing")
+            if np.shape(layers[l]) != shape:
+                raise MalformedTrace(f"{name} of layer {l} has shape {np.shape(layers[l])}, but should be {shape}")
+    if trace.loss is None:
+        raise MalformedTrace("the loss is missing")
+    for name, value, shape in (("loss", trace.loss, ()), ("losses", trace.losses, (n,))):
+        if value is not None and np.shape(value) != shape:
+            raise MalformedTrace(f"{name} has shape {np.shape(value)}, but should be {shape}")
+
+
+def local(case: Case, trace: Trace) -> Iterator[Check]:
+    """The checks of `audit`, in the order of the computation."""
+    assert trace.z is not None and trace.a is not None and trace.delta is not None
+    r, last = rd.rounding(case.dtype), case.last
+    z, a, delta = trace.z, {0: case.x, **trace.a}, trace.delta
+    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
+
+    for l in case.layers:
+        f = case.activation(l)
+        expected = eq.total_input(case.W[l], case.b[l], a[l - 1])
+        yield "z", l, z[l], expected, rd.total_input_error(abs_W[l], case.b[l], a[l - 1], r)
+        yield "a", l, a[l], ACTIVATIONS[f].value(z[l]), rd.value_error(f, z[l], r)
+
+    yield from losses(case, trace, z[last], a[last], r)
+
+    yield "9", last, delta[last], *output_error_term(case, z[last], a[last], delta[last], r)
+    for l in reversed(range(1, last)):
+        yield "14", l, delta[l], *transported(case.hidden, z[l], delta[l + 1], case.W[l + 1], abs_W[l + 1], delta[l], r)
+
+    for l in reversed(case.layers):
+        yield "7a", l, trace.dW[l], eq.eq_7a(delta[l], a[l - 1]), rd.eq_7a_error(delta[l], a[l - 1], r)
+        yield "7b", l, trace.db[l], eq.eq_7b(delta[l]), rd.eq_7b_error(delta[l], r)
+
+
+def losses(case: Case, trace: Trace, z: Array, a: Array, r: rd.Rounding) -> Iterator[Check]:
+    """(8) for the partial losses, where the trace has them, and (1) for the total."""
+    terms = contributions(case, z, a, case.y)
+    errors = rd.contribution_error(case.loss, z if LOSSES[case.loss].on_logits else a, case.y, r)
+    partial = eq.eq_8(terms)
+    if trace.losses is not None:
+        yield "8", case.last, trace.losses, partial, rd.eq_8_error(terms, errors, r)
+    yield "1", case.last, np.float64(trace.loss), eq.eq_1(partial), rd.eq_1_error(terms, errors, r)
+
+
+def output_error_term(case: Case, z: Array, a: Array, observed: Array, r: rd.Rounding) -> tuple[Array, Array]:
+    """What (9) gives, and its allowance."""
+    expected = output_delta(case, z, a, case.y)
+    if not LOSSES[case.loss].on_logits:
+        dL_da = LOSSES[case.loss].derivative(a, case.y)
+        expected = admissible(case.output, z, dL_da, observed, expected)
+    return expected, rd.eq_9_error(case.loss, case.output, z, a, case.y, r)
+
+
+def transported(
+    f: str, z: Array, delta_next: Array, W_next: Array, abs_W_next: Array, observed: Array, r: rd.Rounding
+) -> tuple[Array, Array]:
+    """What (14) gives, and its allowance: delta_next, or any cotangent in its place, taken back through W and f."""
+    summed, size = delta_next @ W_next, np.abs(delta_next) @ abs_W_next  # (N, n^l)
+    df = ACTIVATIONS[f].derivative(z)
+    allowed = rd.eq_14_error(df, rd.derivative_error(f, z, r), summed, size, len(W_next), r)
+    return admissible(f, z, summed, observed, df * summed), allowed
+
+
+def admissible(f: str, z: Array, factor: Array, observed: Array, expected: Array) -> Array:
+    """`expected` = f'(z) · factor, but at a kink of f the admissible value that is nearest to what was observed."""
+    for kink in ACTIVATIONS[f].kinks:
+        at = z == kink.at
+        if at.any():
+            ends = kink.lowest * factor, kink.highest * factor
+            expected = np.where(at, np.clip(observed, np.minimum(*ends), np.maximum(*ends)), expected)
+    return expected
+
+
+def composed(case: Case, trace: Trace) -> Iterator[Check]:
+    """The checks of `audit_composed`."""
+    assert trace.z is not None and trace.a is not None and trace.delta is not None
+    r, last = rd.rounding(case.dtype), case.last
+    z, a = trace.z, {0: case.x, **trace.a}
+    f = ACTIVATIONS[case.hidden].value
+
+    for l in range(1, last):
+        W, b, abs_W = case.W[l + 1], case.b[l + 1], np.abs(case.W[l + 1])
+        allowed = rd.total_input_error(abs_W, b, f(z[l]), r) + rd.value_error(case.hidden, z[l], r) @ abs_W.T
+        yield "12", l + 1, z[l + 1], eq.eq_12(W, b, f, z[l]), allowed
+
+    delta, error = output_error_term(case, z[last], a[last], trace.delta[last], r)
+    allowed_W = rd.eq_7a_error(delta, a[last - 1], r) + eq.eq_7a(error, np.abs(a[last - 1]))
+    allowed_b = rd.eq_7b_error(delta, r) + eq.eq_7b(error)
+    if LOSSES[case.loss].on_logits or ACTIVATIONS[case.output].kinks:
+        expected_W, expected_b = eq.eq_7a(delta, a[last - 1]), eq.eq_7b(delta)
+    else:
+        factors = LOSSES[case.loss].derivative(a[last], case.y), ACTIVATIONS[case.output].derivative(z[last])
+        expected_W, expected_b = eq.eq_10a(*factors, a[last - 1]), eq.eq_10b(*factors)
+    yield "10a", last, trace.dW[last], expected_W, allowed_W
+    yield "10b", last, trace.db[last], expected_b, allowed_b
+
+
+def audit_jacobian(
+    case: Case, trace: Trace, layer: int, cotangent: Array, gradients: tuple[Array, Array, Array]
+) -> list[Finding]:
+    """(6a), (6b) and (13), from the engine's vjp of one layer, z^{l-1} -> z^l, at the trace's own z^{l-1}.
+
+    `gradients` are the cotangent's products with ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}; z^0 is x. The products are
+    sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
+    """
+    assert trace.z is not None
+    r, n = rd.rounding(case.dtype), case.samples
+    f = case.activation(layer - 1)
+    z_prev = trace.z[layer - 1] if layer > 1 else case.x
+    a_prev, a_error = ACTIVATIONS[f].value(z_prev), rd.value_error(f, z_prev, r)
+    size = np.abs(cotangent)
+    dW, db, dz = gradients
+    allowed_W = rd.contraction(n, size.T @ np.abs(a_prev), r) + size.T @ a_error
+    findings = [
+        compare("6a", layer, dW, eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0), allowed_W),
+        compare(
+            "6b", layer, db, eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0), rd.eq_7b_error(n * cotangent, r)
+        ),
+    ]
+    if layer > 1:
+        W = case.W[layer]
+        expected, allowed = transported(f, z_prev, cotangent, W, np.abs(W), dz, r)
+        if not np.isin(z_prev, [kink.at for kink in ACTIVATIONS[f].kinks]).any():
+            expected = eq.eq_11(cotangent, eq.eq_13(W, ACTIVATIONS[f].derivative(z_prev)))
+        findings.append(compare("13", layer - 1, dz, expected, allowed))
+    return findings
+
+
+def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) -> list[Finding]:
+    """(11): the trace's δ^l is its δ^{l+1} put through the engine's own ∂z^{l+1}/∂z^l.
+
+    Both sides are the engine's, each within the allowance of (14).
+    """
+    assert trace.z is not None and trace.delta is not None
+    r, W, delta = rd.rounding(case.dtype), case.W[layer + 1], trace.delta[layer]
+    _, allowed = transported(case.hidden, trace.z[layer], trace.delta[layer + 1], W, np.abs(W), delta, r)
+    return [compare("11", layer, delta, transported_delta, 2 * allowed)]
+
+
+def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[Finding]:
+    """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
+
+    `alone` is the trace of a batch of that one pair, whose total loss is L_i. Its z may differ from the batch's in
+    rounding, so both sides are held to their running error.
+    """
+    assert trace.a is not None and trace.delta is not None
+    rows = slice(sample, sample + 1)
+    single = case.on_batch(case.x[rows], case.y[rows])
+    error, r = propagate(single), rd.rounding(case.dtype)
+    a = {0: case.x, **trace.a}
+    findings = []
+    for l in case.layers:
+        delta, a_prev = trace.delta[l][rows], a[l - 1][rows]
+        allowed_W = 2 * error.dW[l] + rd.eq_7a_error(delta, a_prev, r)
+        expected_W = eq.eq_5a(delta, eq.eq_6a(a_prev))[0]
+        expected_b = eq.eq_5b(delta, eq.eq_6b(delta))[0]
+        findings.append(compare("5a", l, alone.dW[l], expected_W, allowed_W))
+        findings.append(compare("5b", l, alone.db[l], expected_b, 2 * error.db[l] + rd.eq_7b_error(delta, r)))
+    return findings
+
+
+def end_to_end(case: Case, trace: Trace) -> Iterator[Check]:
+    """Loss and gradients of a black box, against the whole network's running error."""
+    bound, expected = propagate(case), reference_trace(case)
+    yield "1", case.last, np.float64(trace.loss), np.float64(expected.loss), np.float64(bound.loss)
+    for l in reversed(case.layers):
+        yield "5a", l, trace.dW[l], expected.dW[l], bound.dW[l]
+        yield "5b", l, trace.db[l], expected.db[l], bound.db[l]

@@ -1,0 +1,102 @@
+"""Running error analysis: the allowances of one operation, propagated through the whole network.
+
+For an engine that shows only its loss and gradients. Every error of an earlier layer is carried on by the derivative of
+what follows, to first order; a derivative is taken at both ends of the interval in which its argument lies, so that a
+kink within it counts with its whole jump (Higham, *Accuracy and Stability*, §3.3).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference import equations as eq
+from reference import rounding as rd
+from reference.activations import ACTIVATIONS
+from reference.arrays import Array
+from reference.case import Case
+from reference.losses import LOSSES
+from reference.network import backward, contributions, forward
+
+
+@dataclass(frozen=True)
+class RunningError:
+    """How far an honest engine may stray from the exact network: loss, δ^l, ∂L/∂W^l and ∂L/∂b^l."""
+
+    loss: float
+    delta: dict[int, Array]
+    dW: dict[int, Array]
+    db: dict[int, Array]
+
+
+def variation(f: Callable[[Array], Array], x: Array, error: Array) -> Array:
+    """How far f moves while its argument moves by at most `error`: max |f(x ± error) − f(x)|."""
+    centre = f(x)
+    return np.maximum(np.abs(f(x + error) - centre), np.abs(f(x - error) - centre))
+
+
+def carried_value(f: str, z: Array, error: Array) -> Array:
+    """The error of a = f(z) that comes from z: sup |f'| · error, or for softmax a_t (e_t + Σ_k a_k e_k)."""
+    activation = ACTIVATIONS[f]
+    if activation.coupled:
+        a = activation.value(z)
+        return a * (error + (a * error).sum(axis=1, keepdims=True))
+    steepest = np.abs(activation.derivative(z)) + variation(activation.derivative, z, error)
+    return steepest * error
+
+
+def carried_output_delta(case: Case, z: Array, a: Array, z_error: Array, a_error: Array) -> Array:
+    """The error of (9) that comes from z and a."""
+    loss, f = LOSSES[case.loss], ACTIVATIONS[case.output]
+    if loss.on_logits:
+        return carried_value(case.output, z, z_error) * case.y.sum(axis=1, keepdims=True).clip(1)
+    g, df = np.abs(loss.derivative(a, case.y)), np.abs(f.derivative(z))
+    low, high = (0.0, 1.0) if loss.outputs else (-np.inf, np.inf)
+    g_error = variation(lambda p: loss.derivative(np.clip(p, low, high), case.y), a, a_error)
+    if f.coupled:
+        inner = (a * g).sum(axis=1, keepdims=True)
+        return a * (g_error + (a * g_error + g * a_error).sum(axis=1, keepdims=True)) + a_error * (g + inner)
+    df_error = variation(f.derivative, z, z_error)
+    return g * df_error + g_error * (df + df_error)
+
+
+def propagate(case: Case) -> RunningError:
+    """The running error of loss and gradients of a Case."""
+    r, last = rd.rounding(case.dtype), case.last
+    z, a = forward(case, case.W, case.b, case.x)
+    delta, _ = backward(case, case.W, z, a, case.y)
+    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
+
+    z_error: dict[int, Array] = {}
+    a_error: dict[int, Array] = {0: np.zeros_like(case.x)}
+    for l in case.layers:
+        f = case.activation(l)
+        z_error[l] = rd.total_input_error(abs_W[l], case.b[l], a[l - 1], r) + a_error[l - 1] @ abs_W[l].T
+        a_error[l] = rd.value_error(f, z[l], r) + carried_value(f, z[l], z_error[l])
+
+    loss = LOSSES[case.loss]
+    p, p_error = (z[last], z_error[last]) if loss.on_logits else (a[last], a_error[last])
+    terms = contributions(case, z[last], a[last], case.y)
+    slope = np.abs(loss.derivative(p, case.y))
+    errors = rd.contribution_error(case.loss, p, case.y, r) + slope * p_error + p_error**2
+
+    delta_error = {
+        last: rd.eq_9_error(case.loss, case.output, z[last], a[last], case.y, r)
+        + carried_output_delta(case, z[last], a[last], z_error[last], a_error[last])
+    }
+    f = case.hidden
+    for l in reversed(range(1, last)):
+        summed, size = delta[l + 1] @ case.W[l + 1], np.abs(delta[l + 1]) @ abs_W[l + 1]
+        df = ACTIVATIONS[f].derivative(z[l])
+        df_error = rd.derivative_error(f, z[l], r) + variation(ACTIVATIONS[f].derivative, z[l], z_error[l])
+        local = rd.eq_14_error(df, df_error, summed, size, len(case.W[l + 1]), r)
+        delta_error[l] = local + (np.abs(df) + df_error) * (delta_error[l + 1] @ abs_W[l + 1])
+
+    dW, db = {}, {}
+    for l in case.layers:
+        carried = eq.eq_7a(delta_error[l], np.abs(a[l - 1]) + a_error[l - 1]) + eq.eq_7a(
+            np.abs(delta[l]), a_error[l - 1]
+        )
+        dW[l] = rd.eq_7a_error(delta[l], a[l - 1], r) + carried
+        db[l] = rd.eq_7b_error(delta[l], r) + eq.eq_7b(delta_error[l])
+    return RunningError(float(rd.eq_1_error(terms, errors, r)), delta_error, dW, db)
