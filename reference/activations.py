@@ -2,7 +2,7 @@
 
 Every function works in the format of its input, so the same table is the float64 reference and a float32 engine.
 A scale s_f(z) is the magnitude that the usual formula of f passes through: an implementation that is accurate to k_f
-roundings errs by at most k_f·u·s_f(z). Where the formula cancels, s_f exceeds |f|. k_f is measured (`rounding.ACCURACY`).
+roundings errs by at most k_f·u·s_f(z). Where the formula cancels, s_f exceeds |f|. k_f is measured (`accuracy.py`).
 """
 
 from collections.abc import Callable
@@ -131,7 +131,7 @@ def softmax_jacobian(z: Array) -> Array:
 
 
 def softmax_scale(z: Array) -> Array:
-    """a_t (n + |z_t − m| + Σ_k a_k |z_k − m|): each exponent is rounded before it is exponentiated, n terms are summed"""
+    """a_t (n + |z_t − m| + Σ_k a_k |z_k − m|): each exponent is rounded, and n terms are summed"""
     a, shift = softmax(z), np.abs(z - z.max(axis=1, keepdims=True))
     return a * (z.shape[1] + shift + (a * shift).sum(axis=1, keepdims=True))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
+from reference.activations import HIDDEN, OUTPUT
 from reference.arrays import Array, Layers
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
@@ -116,7 +116,7 @@ def check_names(case: Case) -> None:
             raise choose(what, value, allowed)
     if not fits(case.output, case.loss):
         raise CaseError(
-            f"loss {case.loss!r} is defined on the output {' or '.join(LOSSES[case.loss].outputs)}, not on {case.output!r}"
+            f"loss {case.loss!r} fits the output {' or '.join(LOSSES[case.loss].outputs)}, but output is {case.output!r}"
         )
 
 

@@ -17,7 +17,7 @@ class Split(NamedTuple):
 
 
 def digits(rng: np.random.Generator) -> Split:
-    """Digits in a drawn order, 70:20:10 as the note says; pixels from 0 to 1 in steps of 1/16, exact in every format."""
+    """Digits in a drawn order, 70:20:10 as the note says; pixels from 0 to 1 in steps of 1/16, exact everywhere."""
     data = load_digits()
     order = rng.permutation(len(data.target))
     x, y = data.data[order] / 16, np.eye(10)[data.target[order]]  # (1797, 64), (1797, 10)

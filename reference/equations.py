@@ -64,7 +64,7 @@ def eq_3(gradient: Mapping[str, Layers], step: Mapping[str, Layers]) -> float:
 
     ΔC ≈ Σ_v ∂C/∂v Δv   over every weight and bias v                                          (3)
 
-    `gradient` and `step` map "W" and "b" to the arrays of each layer. What (3) leaves out is of second order in the step.
+    `gradient` and `step` map "W" and "b" to the arrays of each layer. What (3) leaves out is of second order.
     """
     return float(sum(np.vdot(gradient[kind][l], step[kind][l]) for kind in ("W", "b") for l in gradient[kind]))
 

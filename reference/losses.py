@@ -49,7 +49,7 @@ def binary(a: Array, y: Array) -> Array:
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:
-    """numerator/denominator, and 0 where the numerator is 0: a label of 0 asks nothing of its probability, not even at 0"""
+    """numerator/denominator, and 0 where the numerator is 0: a label of 0 asks nothing of its probability"""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(numerator == 0, np.zeros((), denominator.dtype), numerator / denominator)
 
@@ -82,6 +82,13 @@ def binary_on_logits(z: Array, y: Array) -> Array:
     return y * softplus(-z) + (1 - y) * softplus(z)
 
 
+def binary_on_logits_scale(z: Array, y: Array) -> Array:
+    """|z| + log(1 + e^{−|z|}): the usual formulas, (1 − y) z − log σ(z) or max(z, 0) − z y + log(1 + e^{−|z|}), pass
+    through |z| however small their result (torch takes the first)
+    """
+    return softplus(np.abs(z))
+
+
 def binary_on_logits_derivative(z: Array, y: Array) -> Array:
     """σ(z) − y: (9) with f_o = σ, where σ' cancels a (1 − a)"""
     return expit(z) - y
@@ -98,7 +105,7 @@ def categorical_on_logits(z: Array, y: Array) -> Array:
 
 
 def categorical_on_logits_scale(z: Array, y: Array) -> Array:
-    """y_t (2|z_t − m| + log Σ e^{z_k − m} + n + Σ_k a_k |z_k − m|): the exponents' and the sum's rounding stay absolute"""
+    """y_t (2|z_t − m| + log Σ e^{z_k − m} + n + Σ_k a_k |z_k − m|): the rounding of exponents and sum is absolute"""
     shift = np.abs(z - z.max(axis=1, keepdims=True))
     spread = (softmax(z) * shift).sum(axis=1, keepdims=True)
     return y * (2 * shift + log_partition(z) + z.shape[1] + spread)
@@ -120,7 +127,7 @@ LOSSES: dict[str, Loss] = {
     "binary_cross_entropy_on_logits": Loss(
         binary_on_logits,
         binary_on_logits_derivative,
-        binary_on_logits,
+        binary_on_logits_scale,
         lambda z, y: expit(z) + y,
         ("sigmoid",),
         on_logits=True,

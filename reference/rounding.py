@@ -1,9 +1,9 @@
 """The rounding model: how far an honest engine may stray from each equation, given the equation's own operands.
 
-After N. J. Higham, *Accuracy and Stability of Numerical Algorithms* (2nd ed., SIAM 2002), ch. 2 and 3. An operation in a
-format of unit roundoff u commits a relative error of at most u, or, below the normal numbers, an absolute one of at most
-`underflow`. Every allowance here is the sum of those errors over the operations of one equation, to first order in u; the
-operands are the trace's own, so no error of an earlier layer enters.
+After N. J. Higham, *Accuracy and Stability of Numerical Algorithms* (2nd ed., SIAM 2002), ch. 2 and 3. An operation in
+a format of unit roundoff u commits a relative error of at most u, or, below the normal numbers, an absolute one of at
+most `underflow`. Every allowance here is the sum of those errors over the operations of one equation, to first order in
+u; the operands are the trace's own, so no error of an earlier layer enters.
 
 The reference computes in float64 and rounds as well: u is the engine's unit roundoff plus the reference's.
 """
@@ -94,10 +94,8 @@ DERIVATIVE_ROUNDINGS = {
 
 def loss_derivative_error(loss: str, p: Array, y: Array, r: Rounding) -> Array:
     """Allowance of ∂L_i/∂p_t: its roundings, counted or (on logits) those of f_o, times its scale."""
-    if LOSSES[loss].on_logits:
-        k = r.value_accuracy[LOSSES[loss].outputs[0]] + 1  # f_o, and the subtraction of y
-    else:
-        k = DERIVATIVE_ROUNDINGS[loss]
+    on_logits = LOSSES[loss].on_logits
+    k = r.value_accuracy[LOSSES[loss].outputs[0]] + 1 if on_logits else DERIVATIVE_ROUNDINGS[loss]  # +1: minus y
     return k * r.u * LOSSES[loss].derivative_scale(p, y) + r.underflow
 
 

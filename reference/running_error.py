@@ -13,7 +13,7 @@ import numpy as np
 from reference import equations as eq
 from reference import rounding as rd
 from reference.activations import ACTIVATIONS
-from reference.arrays import Array
+from reference.arrays import Array, Layers
 from reference.case import Case
 from reference.losses import LOSSES
 from reference.network import backward, contributions, forward
@@ -64,7 +64,6 @@ def propagate(case: Case) -> RunningError:
     """The running error of loss and gradients of a Case."""
     r, last = rd.rounding(case.dtype), case.last
     z, a = forward(case, case.W, case.b, case.x)
-    delta, _ = backward(case, case.W, z, a, case.y)
     abs_W = {l: np.abs(case.W[l]) for l in case.layers}
 
     z_error: dict[int, Array] = {}
@@ -80,23 +79,32 @@ def propagate(case: Case) -> RunningError:
     slope = np.abs(loss.derivative(p, case.y))
     errors = rd.contribution_error(case.loss, p, case.y, r) + slope * p_error + p_error**2
 
-    delta_error = {
+    delta_error, dW, db = backward_error(case, z, a, z_error, a_error)
+    return RunningError(float(rd.eq_1_error(terms, errors, r)), delta_error, dW, db)
+
+
+def backward_error(
+    case: Case, z: Layers, a: Layers, z_error: Layers, a_error: Layers
+) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
+    """The running error of δ^l, ∂L/∂W^l and ∂L/∂b^l, given how far z and a may be from those of the pass; a^0 is x."""
+    r, last, f = rd.rounding(case.dtype), case.last, case.hidden
+    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
+    delta, _ = backward(case, case.W, z, a, case.y)
+    error = {
         last: rd.eq_9_error(case.loss, case.output, z[last], a[last], case.y, r)
         + carried_output_delta(case, z[last], a[last], z_error[last], a_error[last])
     }
-    f = case.hidden
     for l in reversed(range(1, last)):
         summed, size = delta[l + 1] @ case.W[l + 1], np.abs(delta[l + 1]) @ abs_W[l + 1]
         df = ACTIVATIONS[f].derivative(z[l])
         df_error = rd.derivative_error(f, z[l], r) + variation(ACTIVATIONS[f].derivative, z[l], z_error[l])
         local = rd.eq_14_error(df, df_error, summed, size, len(case.W[l + 1]), r)
-        delta_error[l] = local + (np.abs(df) + df_error) * (delta_error[l + 1] @ abs_W[l + 1])
+        error[l] = local + (np.abs(df) + df_error) * (error[l + 1] @ abs_W[l + 1])
 
-    dW, db = {}, {}
+    dW: dict[int, Array] = {}
+    db: dict[int, Array] = {}
     for l in case.layers:
-        carried = eq.eq_7a(delta_error[l], np.abs(a[l - 1]) + a_error[l - 1]) + eq.eq_7a(
-            np.abs(delta[l]), a_error[l - 1]
-        )
+        carried = eq.eq_7a(error[l], np.abs(a[l - 1]) + a_error[l - 1]) + eq.eq_7a(np.abs(delta[l]), a_error[l - 1])
         dW[l] = rd.eq_7a_error(delta[l], a[l - 1], r) + carried
-        db[l] = rd.eq_7b_error(delta[l], r) + eq.eq_7b(delta_error[l])
-    return RunningError(float(rd.eq_1_error(terms, errors, r)), delta_error, dW, db)
+        db[l] = rd.eq_7b_error(delta[l], r) + eq.eq_7b(error[l])
+    return error, dW, db

@@ -31,7 +31,7 @@ class Step:
 
 
 def draw_plan(rng: np.random.Generator, samples: int, size: int, epochs: int, learning_rate: float) -> Plan:
-    """Batches of `size`; one epoch sees every sample once, in an order of its own, and its last batch may be smaller."""
+    """Batches of `size`; an epoch sees every sample once, in an order of its own, and its last batch may be smaller."""
     batches: list[NDArray[np.intp]] = []
     for _ in range(epochs):
         order = rng.permutation(samples)

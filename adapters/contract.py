@@ -1,0 +1,110 @@
+"""What an engine has to offer. Structural: an adapter of a third party imports nothing of ours."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, cast
+
+from reference.arrays import Array
+from reference.case import Case, Trace
+from reference.training import Plan, Step
+
+ENGINES = {
+    "numpy": "adapters.numpy_engine:NumpyEngine",
+    "torch-eager": "adapters.torch_eager:TorchEager",
+    "jax-jit": "adapters.jax_jit:JaxJit",
+}
+"""The engines that come with the suite: name -> where its class is; imported when the engine is asked for."""
+
+
+class AdapterError(ValueError):
+    """An adapter or a device that cannot be had; its message is one line."""
+
+
+class Adapter(Protocol):
+    """An engine. The class is called without arguments, or with `device=` where another than the CPU is asked for.
+
+    Arrays in a Case are float64 and hold numbers of the Case's dtype exactly; the engine computes in that dtype and
+    reports its own values, again in float64. Optional beside these: `train` and `layer_vjp`, below.
+    """
+
+    name: str
+
+    def supports(self, case: Case) -> bool | str:
+        """True, or the reason why this engine cannot compute the Case."""
+        ...
+
+    def trace(self, case: Case) -> Trace:
+        """One forward pass and one call of the engine's autodiff through the whole network."""
+        ...
+
+
+class Trainer(Protocol):
+    """An engine that trains: `train` yields every step of gradient descent."""
+
+    def train(self, case: Case, plan: Plan) -> Iterator[Step]:
+        """The steps of the plan from the Case's parameters; the Case's batch is the whole training set."""
+        ...
+
+
+class LayerVjp(Protocol):
+    """An engine that differentiates one layer by itself."""
+
+    def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+        """The cotangent (N, n^l) of z^l put through ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}.
+
+        The layer is z^{l-1} -> W^l f(z^{l-1}) + b^l with f the activation of layer l-1, the identity for layer 0.
+        """
+        ...
+
+
+def load(spec: str, device: str = "cpu") -> Adapter:
+    """The adapter called `spec`: an engine's name, `path/to/file.py:ClassName` or `package.module:ClassName`.
+
+    Raises AdapterError for a name that is unknown, a file that does not import, a class that cannot be made or lacks
+    the contract's members, and a device that is not there.
+    """
+    where, separator, class_name = ENGINES.get(spec, spec).rpartition(":")
+    if not separator:
+        raise AdapterError(
+            f"engine {spec!r} is unknown: choose from {', '.join(ENGINES)}, or give path/to/file.py:ClassName"
+        )
+    module = import_module(where)
+    if not hasattr(module, class_name):
+        raise AdapterError(f"adapter {spec!r}: {where} has no class {class_name!r}")
+    try:
+        adapter = getattr(module, class_name)() if device == "cpu" else getattr(module, class_name)(device=device)
+    except AdapterError:
+        raise
+    except Exception as error:  # a stranger's constructor: whatever it raises is its answer
+        raise AdapterError(f"adapter {spec!r} cannot be made: {describe(error)}") from error
+    for member in ("name", "supports", "trace"):
+        if not hasattr(adapter, member):
+            raise AdapterError(f"adapter {spec!r} has no {member!r}: it should have name, supports and trace")
+    return cast(Adapter, adapter)
+
+
+def import_module(where: str) -> ModuleType:
+    """A module by its dotted name, or by the path of its file."""
+    try:
+        if not where.endswith(".py"):
+            return importlib.import_module(where)
+        if not Path(where).is_file():
+            raise AdapterError(f"adapter file {where!r} is not there")
+        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+        if spec is None or spec.loader is None:
+            raise AdapterError(f"adapter file {where!r} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except AdapterError:
+        raise
+    except Exception as error:  # a stranger's module: whatever it raises is its answer
+        raise AdapterError(f"adapter {where!r} does not import: {describe(error)}") from error
+    return module
+
+
+def describe(error: BaseException) -> str:
+    """An exception on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

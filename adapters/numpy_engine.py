@@ -1,0 +1,38 @@
+"""NumPy as an engine: the reference's formulas, carried out in the Case's own dtype."""
+
+from collections.abc import Iterator
+
+from adapters.contract import AdapterError
+from reference import equations as eq
+from reference import network
+from reference.activations import ACTIVATIONS
+from reference.arrays import Array
+from reference.case import Case, Trace
+from reference.training import Plan, Step, descend
+
+
+class NumpyEngine:
+    """Equations (1)–(14) in float32 or float64 NumPy."""
+
+    name = "numpy"
+
+    def __init__(self, device: str = "cpu") -> None:
+        if device != "cpu":
+            raise AdapterError(f"device {device!r} is none of NumPy's: choose cpu")
+        self.device = device
+
+    def supports(self, case: Case) -> bool | str:
+        return True
+
+    def trace(self, case: Case) -> Trace:
+        return network.trace(case, case.dtype)
+
+    def train(self, case: Case, plan: Plan) -> Iterator[Step]:
+        return descend(case, plan, self.trace, case.dtype)
+
+    def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+        f = ACTIVATIONS[case.activation(layer - 1)]
+        z, c, W = z_prev.astype(case.dtype), cotangent.astype(case.dtype), case.W[layer].astype(case.dtype)
+        gradients = c.T @ eq.eq_6a(f.value(z)), (c * eq.eq_6b(c)).sum(axis=0), eq.eq_14(f.derivative(z), c, W)
+        dW, db, dz = (gradient.astype("float64") for gradient in gradients)
+        return dW, db, dz

@@ -1,0 +1,100 @@
+"""The training run on real data: the same network, from the same weights, on the same batches, in every engine."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from adapters.contract import Adapter, describe
+from reference import network
+from reference.arrays import Layers
+from reference.audit import MalformedTrace, audit, audit_update
+from reference.case import Case, CaseError
+from reference.datasets import Split, digits
+from reference.initialisers import glorot_uniform
+from reference.metrics import accuracy
+from reference.training import Plan, Step, descend, draw_plan
+from reports.campaign import Record, Tally, cell_id, generator
+
+WIDTHS = (64, 32, 10)
+NAMES = {"hidden": "tanh", "output": "softmax", "loss": "categorical_cross_entropy_on_logits"}
+EPOCHS, BATCH, LEARNING_RATE = 5, 32, 0.5
+
+
+def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
+    """The data, the network at its initial weights with the training set as its batch, and the plan."""
+    split = digits(generator(seed, "digits", "split"))
+    rng = generator(seed, "digits", "weights")
+    layers = range(1, len(WIDTHS))
+    # drawn once, as float32 numbers, so that both dtypes start from the same weights
+    W = {l: glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]).astype("float32").astype("float64") for l in layers}
+    b = {l: np.zeros(WIDTHS[l]) for l in layers}
+    case = Case(**NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
+    plan = draw_plan(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS, LEARNING_RATE)
+    return split, case, plan
+
+
+def reference_weights(case: Case, plan: Plan) -> list[np.ndarray[Any, Any]]:
+    """The weights after every step of the reference in float64, which runs apart from every engine."""
+    return [flat(step.new_W, step.new_b) for step in descend(case, plan, network.trace)]
+
+
+def flat(W: Layers, b: Layers) -> np.ndarray[Any, Any]:
+    """All parameters as one vector θ."""
+    return np.concatenate([array.ravel() for layers in (W, b) for array in layers.values()])
+
+
+def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
+    """Accuracy on a data set of the network that a step left."""
+    x, y = data
+    _, a = network.forward(case, step.new_W, step.new_b, x)
+    return accuracy(a[case.last], y)
+
+
+def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int | Record]:
+    """Train and audit every step: yields the number of each step done, and the record at the end."""
+    split, case, plan = start(seed, dtype)
+    tally, curves, started = Tally(), {"loss": [], "ratio": [], "drift": [], "validation": []}, time.perf_counter()
+    verdict, reason, scores, done = None, None, {}, 0
+    epoch = len(plan.batches) // EPOCHS
+    if not hasattr(adapter, "train"):
+        verdict, reason = "not-run", f"{adapter.name} has no train"
+    else:
+        reference = reference_weights(case, plan)
+        try:
+            for step, batch in zip(adapter.train(case, plan), plan.batches, strict=True):
+                now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
+                findings = audit(now, step.trace) + audit_update(now, step.trace, step.new_W, step.new_b, LEARNING_RATE)
+                curves["ratio"].append(tally.add(findings, done))
+                curves["loss"].append(float(step.trace.loss))
+                apart = np.linalg.norm(flat(step.new_W, step.new_b) - reference[done])
+                curves["drift"].append(float(apart / np.linalg.norm(reference[done])))
+                done += 1
+                if done % epoch == 0:
+                    curves["validation"].append(predicted(case, step, split.validation))
+                yield done
+            scores = {name: predicted(case, step, getattr(split, name)) for name in split._fields}
+        except (MalformedTrace, CaseError) as error:
+            verdict, reason = "breaks", f"step {done}: {error}"
+        except Exception as error:  # an adapter's failure is a finding about it, never the end of the campaign
+            verdict, reason = "breaks", f"step {done}: {describe(error)}"
+    yield {
+        "id": cell_id(adapter, device, dtype, "digits"),
+        "engine": adapter.name,
+        "device": device,
+        "dtype": dtype,
+        **NAMES,
+        "widths": list(WIDTHS),
+        "epochs": EPOCHS,
+        "batch": BATCH,
+        "learning_rate": LEARNING_RATE,
+        "steps": done,
+        "verdict": verdict or ("holds" if tally.holds() else "breaks"),
+        "reason": reason,
+        "elements": sum(tally.elements.values()),
+        "seconds": time.perf_counter() - started,
+        "findings": tally.records(),
+        "curves": curves,
+        "accuracy": scores,
+    }

@@ -1,0 +1,145 @@
+"""results.json: what a campaign found, and what it ran on."""
+
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from adapters.contract import Adapter
+
+SCHEMA = "backprop-parity/results/1"
+
+PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes", "scikit-learn")
+
+
+class ResultsError(ValueError):
+    """Results that cannot be written or read; the message is one line."""
+
+
+def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: float) -> dict[str, Any]:
+    """Versions, processor, BLAS and its threads, devices, precision flags, seed."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "blas": [
+            {
+                "name": pool.get("internal_api"),
+                "version": pool.get("version"),
+                "threads": pool.get("num_threads"),
+                "architecture": pool.get("architecture"),
+                "library": Path(pool["filepath"]).name,
+            }
+            for pool in threadpool_info()
+        ],
+        "devices": {adapter.name: str(getattr(adapter, "device", "cpu")) for adapter in adapters},
+        "flags": flags(),
+        "seed": seed,
+        "started": started,
+        "seconds": seconds,
+    }
+
+
+def version(package: str) -> str:
+    """The installed version, or that there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def flags() -> dict[str, str]:
+    """The settings that decide precision, of the frameworks that are loaded, and the variables that choose kernels."""
+    found = {
+        name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "XLA_FLAGS") if name in os.environ
+    }
+    if torch := sys.modules.get("torch"):
+        found["torch float32 matmul precision"] = torch.get_float32_matmul_precision()
+        found["torch cuda.matmul.allow_tf32"] = str(torch.backends.cuda.matmul.allow_tf32)
+        found["torch threads"] = str(torch.get_num_threads())
+    if jax := sys.modules.get("jax"):
+        for name in ("jax_enable_x64", "jax_default_matmul_precision"):
+            found[name] = str(getattr(jax.config, name))
+    return found
+
+
+def jsonable(value: Any) -> Any:
+    """The value with "NaN", "Infinity" and "-Infinity" for the numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {key: jsonable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def number(value: float | str) -> float:
+    """A number as it stands in results.json."""
+    return float(value)
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there; raises ResultsError if nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(f"output folder {str(folder)!r} cannot be written: {error.strerror}") from error
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all: what stood there stays until the new text is complete."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def dump(results: dict[str, Any]) -> str:
+    """results.json as text."""
+    return json.dumps(jsonable(results), indent=1, allow_nan=False)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The results in a file; raises ResultsError if it holds none."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"results {str(path)!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ResultsError(f"results {str(path)!r} are no JSON: {error}") from error
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
+        found = results.get("schema") if isinstance(results, dict) else type(results).__name__
+        raise ResultsError(f"results {str(path)!r} have the schema {found!r}, but should have {SCHEMA!r}")
+    return results
+
+
+def status(results: dict[str, Any]) -> int:
+    """The exit status: 0 if something ran and all of it holds, else 1."""
+    verdicts = [cell["verdict"] for cell in (*results["cells"], *results["training"])]
+    return 0 if "holds" in verdicts and "breaks" not in verdicts else 1
