@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,7 +58,7 @@ LOSSES: dict[str, tuple[Reduced, Reduced, bool]] = {
 
 def array(tensor: Tensor) -> Array:
     """A tensor's own values in float64."""
-    return tensor.detach().cpu().double().numpy()
+    return np.array(tensor.detach().cpu(), dtype=np.float64)  # a copy: torch updates its parameters in place
 
 
 class TorchEager:

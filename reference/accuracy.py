@@ -2,27 +2,41 @@
 
 A correct implementation of f errs by at most k_f·u·s_f(z). k_f is not derived but measured, by sweeping every engine's
 own function; the measurements stand in `reports/recorded/scalar_accuracy.json`, and a test holds this table to them:
-never below what was measured, never above twice that.
+never below what was measured, never above twice that. A sample of inputs misses the very worst one, hence the margin.
 """
 
 VALUE: dict[str, dict[str, float]] = {
     "float32": {
-        "sigmoid": 8.0,
-        "tanh": 12.0,
-        "gelu": 8.0,
-        "softplus": 8.0,
-        "silu": 8.0,
-        "softmax": 4.0,
+        "sigmoid": 3.0,
+        "tanh": 5.5,
+        "gelu": 6.5,
+        "softplus": 4.0,
+        "silu": 3.5,
+        "softmax": 2.0,
         "half_squared_error": 3.0,
-        "binary_cross_entropy": 6.0,
-        "binary_cross_entropy_on_logits": 8.0,
-        "categorical_cross_entropy": 6.0,
-        "categorical_cross_entropy_on_logits": 4.0,
+        "binary_cross_entropy": 4.0,
+        "binary_cross_entropy_on_logits": 3.0,
+        "categorical_cross_entropy": 3.0,
+        "categorical_cross_entropy_on_logits": 2.0,
+    },
+    "float64": {
+        "sigmoid": 3.0,
+        "tanh": 8.0,
+        "gelu": 2.5,
+        "softplus": 4.0,
+        "silu": 3.5,
+        "softmax": 2.0,
+        "half_squared_error": 3.0,
+        "binary_cross_entropy": 3.0,
+        "binary_cross_entropy_on_logits": 3.0,
+        "categorical_cross_entropy": 3.0,
+        "categorical_cross_entropy_on_logits": 2.0,
     },
 }
-VALUE["float64"] = VALUE["float32"]
+"""Of f(z), and of one component's contribution to a loss."""
 
 DERIVATIVE: dict[str, dict[str, float]] = {
-    "float32": {"sigmoid": 8.0, "tanh": 8.0, "gelu": 8.0, "softplus": 8.0, "silu": 8.0, "softmax": 4.0},
+    "float32": {"sigmoid": 4.0, "tanh": 10.0, "gelu": 5.5, "softplus": 3.5, "silu": 4.5},
+    "float64": {"sigmoid": 4.0, "tanh": 16.0, "gelu": 2.5, "softplus": 3.5, "silu": 4.5},
 }
-DERIVATIVE["float64"] = DERIVATIVE["float32"]
+"""Of f'(z), as an engine's autodiff gives it. Softmax's Jacobian is made of its values, and takes their k_f."""

@@ -116,7 +116,7 @@ def check_names(case: Case) -> None:
             raise choose(what, value, allowed)
     if not fits(case.output, case.loss):
         raise CaseError(
-            f"loss {case.loss!r} fits the output {' or '.join(LOSSES[case.loss].outputs)}, but output is {case.output!r}"
+            f"loss {case.loss!r} fits the output {' or '.join(LOSSES[case.loss].outputs)}, not {case.output!r}"
         )
 
 

@@ -48,6 +48,11 @@ def binary(a: Array, y: Array) -> Array:
     return -xlogy(y, a) - xlog1py(1 - y, -a)
 
 
+def binary_scale(a: Array, y: Array) -> Array:
+    """ℓ + (1 − y): a formula with log(1 − a) rounds 1 − a, which moves the logarithm by u however small a is"""
+    return binary(a, y) + (1 - y)
+
+
 def quotient(numerator: Array, denominator: Array) -> Array:
     """numerator/denominator, and 0 where the numerator is 0: a label of 0 asks nothing of its probability"""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -123,7 +128,7 @@ def categorical_on_logits_derivative_scale(z: Array, y: Array) -> Array:
 
 LOSSES: dict[str, Loss] = {
     "half_squared_error": Loss(half_squared, np.subtract, half_squared, lambda a, y: np.abs(a - y)),
-    "binary_cross_entropy": Loss(binary, binary_derivative, binary, binary_derivative_scale, ("sigmoid",)),
+    "binary_cross_entropy": Loss(binary, binary_derivative, binary_scale, binary_derivative_scale, ("sigmoid",)),
     "binary_cross_entropy_on_logits": Loss(
         binary_on_logits,
         binary_on_logits_derivative,

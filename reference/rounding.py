@@ -76,7 +76,8 @@ def value_error(f: str, z: Array, r: Rounding) -> Array:
 
 def derivative_error(f: str, z: Array, r: Rounding) -> Array:
     """Allowance of f'(z): k_f' u s_f'(z); for softmax, of each element of the Jacobian."""
-    return r.derivative_accuracy.get(f, 0.0) * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow
+    k = (r.value_accuracy if ACTIVATIONS[f].coupled else r.derivative_accuracy).get(f, 0.0)
+    return k * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow
 
 
 def contribution_error(loss: str, p: Array, y: Array, r: Rounding) -> Array:

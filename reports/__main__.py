@@ -68,7 +68,9 @@ def parser() -> Parser:
 
     audit = verbs.add_parser("audit", help="run a campaign and write results.json")
     audit.add_argument(
-        "--engines", type=names(tuple(ENGINES), "engine"), default=tuple(ENGINES), help=", ".join(ENGINES)
+        "--engines",
+        type=names(tuple(ENGINES), "engine"),
+        help=f"of {', '.join(ENGINES)} (default: all, or none beside --adapter)".join(ENGINES),
     )
     audit.add_argument(
         "--adapter", action="append", default=[], help="audit path/to/file.py:ClassName as well; repeatable"
@@ -87,12 +89,22 @@ def parser() -> Parser:
     page = verbs.add_parser("render", help="make report.html from results.json")
     page.add_argument("results", type=Path, nargs="?", default=BUILD / "results.json")
     page.add_argument("--out", type=Path, help="output folder (default: the results' own)")
+
+    sweep = verbs.add_parser("sweep", help="measure the accuracy of every scalar function in every engine")
+    sweep.add_argument("--inputs", type=positive, default=2**16, help="inputs a function (default 65536)")
+    sweep.add_argument("--seed", type=seed, default=SEED, help=f"of the inputs (default {SEED})")
+    sweep.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
+
+    bench = verbs.add_parser("bench", help="time the audit and the reference beside the engines")
+    bench.add_argument("--rounds", type=positive, default=15, help="rounds of each, in turns (default 15)")
+    bench.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
     return main
 
 
 def adapters_of(options: argparse.Namespace) -> list[Adapter]:
-    """The engines asked for; with --adapter alone, only those adapters and no engine of ours."""
-    return [load(spec, options.device) for spec in (*options.engines, *options.adapter)]
+    """The engines and adapters asked for; every engine where neither is named."""
+    engines = options.engines or (() if options.adapter else tuple(ENGINES))
+    return [load(spec, options.device) for spec in (*engines, *options.adapter)]
 
 
 def combinations_of(options: argparse.Namespace) -> list[Combination]:
@@ -183,12 +195,36 @@ def page(options: argparse.Namespace, console: Console) -> int:
     return results.status(found)
 
 
+def sweep(options: argparse.Namespace, console: Console) -> int:
+    """Measure every scalar function and write scalar_accuracy.json."""
+    from reports.sweep import measure  # python-flint serves this verb and the tests alone
+
+    folder = results.writable(options.out)
+    found = measure([load(engine) for engine in ENGINES], DTYPES, options.seed, options.inputs, console)
+    results.write(folder / "scalar_accuracy.json", results.dump(found))
+    console.print(f"{folder / 'scalar_accuracy.json'} written", highlight=False, soft_wrap=True)
+    return 0
+
+
+def bench(options: argparse.Namespace, console: Console) -> int:
+    """Time the audit and the reference, and write bench.json."""
+    from reports.bench import measure, tables
+
+    folder = results.writable(options.out)
+    found = measure(options.rounds, console)
+    results.write(folder / "bench.json", results.dump(found))
+    for table in tables(found):
+        console.print(table)
+    console.print(f"{folder / 'bench.json'} written", highlight=False, soft_wrap=True)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb: 0 all hold, 1 something breaks, 2 the call or its input is wrong."""
     options = parser().parse_args(arguments)
     console = Console(stderr=False)
     try:
-        return {"audit": audit, "render": page}[options.verb](options, console)
+        return {"audit": audit, "render": page, "sweep": sweep, "bench": bench}[options.verb](options, console)
     except (UsageError, AdapterError, CaseError, results.ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,7 +3,7 @@
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Tally:
-    """The worst finding of every equation in every layer, with all elements compared, and the Case where it occurred."""
+    """The worst finding of every equation in every layer, the Case where it occurred, and all elements compared."""
 
     worst: dict[tuple[str, int], tuple[Finding, int]] = field(default_factory=dict)
     elements: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -112,7 +112,3 @@ def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, case
         "seconds": time.perf_counter() - started,
         "findings": tally.records(),
     }
-
-
-Report = Callable[[str, int, int], None]
-"""Called before each piece of work: what it is, how many are done, how many there are."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
 
 def reference_weights(case: Case, plan: Plan) -> list[np.ndarray[Any, Any]]:
     """The weights after every step of the reference in float64, which runs apart from every engine."""
-    return [flat(step.new_W, step.new_b) for step in descend(case, plan, network.trace)]
+    return [flat(step.new_W, step.new_b) for step in descend(replace(case, dtype="float64"), plan, network.trace)]
 
 
 def flat(W: Layers, b: Layers) -> np.ndarray[Any, Any]:

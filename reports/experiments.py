@@ -25,7 +25,7 @@ STEPS = 2.0 ** -np.arange(6)
 """Lengths along one direction, as fractions of the longest: five halvings."""
 
 DIRECTIONS = 4
-"""Directions of the Taylor test. Their remainders are taken together, since the curvature may vanish along one."""
+"""Directions of the Taylor test; their remainders are taken together, since the curvature may vanish along one."""
 
 LONGEST_STEP = 2.0**-8
 """Where the third order of (3) is far below the second, and the second far above float64's rounding."""

@@ -117,7 +117,7 @@ def drift(drawn: Sequence[Series]) -> Plot:
 
 
 def ratio(drawn: Sequence[Series]) -> Plot:
-    """The worst ratio at each step, under the line of the allowance; a step that is not a number is a cross at the top."""
+    """The worst ratio at each step, under the line of the allowance; a cross at the top is not a finite number."""
     title = "Worst ratio at each step"
     figure, axes = _canvas("step")
     _lines(axes, drawn, "ratio")
@@ -184,7 +184,7 @@ def _lines(
     transform: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda values: values,
 ) -> None:
     """Draw one curve of every run that has it, counting from 1; what is not finite leaves a gap."""
-    widths = np.linspace(5.5, 1.2, len(drawn)) if nested and len(drawn) > 1 else np.full(len(drawn), 1.4)
+    widths = np.linspace(4.5, 1.1, len(drawn)) if nested and len(drawn) > 1 else np.full(len(drawn), 1.4)
     for s, width in zip(drawn, widths, strict=True):
         values = s.curves.get(curve)
         if values is None or not values.size:

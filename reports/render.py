@@ -367,10 +367,27 @@ def ratio_text(ratio: float) -> str:
     return f"{ratio:.0f}" if ratio < 9999 else f"{ratio:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
-def value_text(value: Any) -> str:
-    """All the digits of a number, so that observed and expected can be told apart."""
+def small_text(x: float) -> str:
+    """Three digits: 0.0412, 2.31e-07; a dash for what is not known."""
+    return "—" if math.isnan(x) else f"{x:.3g}"
+
+
+def share_text(x: float) -> str:
+    """96.4 %; a dash for what is not known."""
+    return "—" if math.isnan(x) else f"{100 * x:.1f} %"
+
+
+def value_text(value: Any, sign: str = "") -> str:
+    """All the digits of a number, so that observed and expected can be told apart.
+
+    `sign` stands before a number that has none of its own; where it is ±, two digits are enough.
+    """
     x = number(value)
-    return repr(x) if math.isfinite(x) else ratio_text(x).replace("∞", "−∞" if x < 0 else "∞")
+    if not math.isfinite(x):
+        text = "NaN" if math.isnan(x) else "∞"
+    else:
+        text = f"{abs(x):.2g}" if sign == "±" else repr(abs(x))
+    return f"{'−' if x < 0 else sign}{text}"
 
 
 def level(ratio: float) -> str:
@@ -395,7 +412,7 @@ def mathml(formula: str) -> Markup:
     words = formula.split(" ")
     parts = [_word(words[0])]
     for before, word in pairwise(words):
-        if not {before, word} & set(OPERATORS):
+        if not {before, word} & set(OPERATORS) and not before.startswith("Σ"):
             parts.append(Markup('<mspace width="0.17em"></mspace>'))
         parts.append(_word(word))
     return Markup("<math>{}</math>").format(Markup("").join(parts))
@@ -475,8 +492,18 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ratio": ratio_text, "value": value_text, "level": level, "mathml": mathml, "words": words}
-    environment.globals |= {"number": number, "place": place, "context": context, "standing": standing}
+    environment.filters |= {
+        "ratio": ratio_text,
+        "value": value_text,
+        "small": small_text,
+        "share": share_text,
+        "level": level,
+        "mathml": mathml,
+        "words": words,
+        "equation": equation_text,
+        "listing": listing,
+    }
+    environment.globals |= {"number": number, "place": place, "dataset": dataset}
     return environment.get_template("report.html.j2").render(_page(results))
 
 
@@ -496,8 +523,9 @@ def _page(results: Results) -> dict[str, Any]:
         "heat_maps": heat_maps(results),
         "not_run": not_run_reasons(results),
         "series": plots.series(results["training"]),
-        "plots": plots.plots(results["training"]),
-        "training": results["training"],
+        "plots": [(plot, Markup(plot.svg)) for plot in plots.plots(results["training"])],
+        "training": [training_row(run) for run in results["training"]],
+        "started": started(results),
         "replay": replay(results),
     }
 
@@ -526,14 +554,14 @@ def key_figures(results: Results) -> list[Figure]:
         default=None,
     )
     figures = [
-        Figure("cells hold", f"{counts[HOLDS]} of {len(results['cells'])}", listing(others) or "every one was run"),
+        Figure("cells hold", f"{counts[HOLDS]} of {len(results['cells'])}", ", ".join(others) or "every one was run"),
         Figure("numbers compared", f"{elements:,}", f"{sum(row.elements > 0 for row in rows)} kinds of check"),
     ]
     if worst:
         row, (engine, dtype), entry = worst
         remark = f"{equation_text(row.equation)}, {engine} {dtype}"
         figures.append(Figure("worst ratio", ratio_text(entry.ratio), remark))
-    figures.append(Figure("seconds", f"{seconds:,.0f}" if math.isfinite(seconds) else "—", f"{started(results)}"))
+    figures.append(Figure("seconds", f"{seconds:,.0f}" if math.isfinite(seconds) else "—", started(results)))
     return figures
 
 
@@ -606,6 +634,26 @@ def tile(cell: dict[str, Any]) -> Tile:
 def tile_text(ratio: float) -> str:
     """As short as a tile is: .31, 0 for less than a hundredth."""
     return "0" if ratio < 0.01 else ratio_text(ratio).removeprefix("0")
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """What the table says of a training run; NaN for what it does not know."""
+
+    run: dict[str, Any]
+    stands: str
+    ratio: float
+    loss: float
+    drift: float
+    accuracy: dict[str, float]
+
+
+def training_row(run: dict[str, Any]) -> TrainingRow:
+    """The worst ratio of a run, the loss and the drift it ends with, and its accuracies."""
+    ratio = max((number(finding["ratio"]) for finding in run["findings"]), key=severity, default=math.nan)
+    loss, drift = (number([None, *run["curves"].get(curve, [])][-1]) for curve in ("loss", "drift"))
+    accuracy = {part: number((run["accuracy"] or {}).get(part)) for part in ("train", "validation", "test")}
+    return TrainingRow(run, standing(run), ratio, loss, drift, accuracy)
 
 
 def not_run_reasons(results: Results) -> list[tuple[str, int, list[str]]]:

@@ -1,0 +1,342 @@
+"""Cases: their round trip, and what each misfit says."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from reference.case import SCHEMA, Case, CaseError, Trace, fits, from_json, to_json
+from reference.cases import COMBINATIONS, Shape, draw_case
+
+ARRAYS = ("x", "y")
+
+
+def small(**changes):
+    """Two inputs, three hidden units, two outputs, two samples; every number is a float32."""
+    parts = {
+        "hidden": "tanh",
+        "output": "sigmoid",
+        "loss": "binary_cross_entropy",
+        "dtype": "float32",
+        "W": {1: np.array([[0.5, -1.0], [0.25, 2.0], [0.0, -0.0]]), 2: np.array([[1.0, 0.5, -0.5], [0.0, 1.0, 2.0]])},
+        "b": {1: np.array([0.5, 0.0, -0.5]), 2: np.array([1.0, -1.0])},
+        "x": np.array([[1.0, -2.0], [0.5, 0.75]]),
+        "y": np.array([[1.0, 0.0], [0.0, 0.5]]),
+    }
+    return Case(**parts | changes)
+
+
+def bits(array):
+    return np.asarray(array, dtype="float64").view("uint64")
+
+
+def identical(one, other):
+    for name in ("hidden", "output", "loss", "dtype"):
+        assert getattr(one, name) == getattr(other, name)
+    for name in ("W", "b"):
+        assert list(getattr(one, name)) == list(getattr(other, name))
+        for l in one.layers:
+            assert np.array_equal(bits(getattr(one, name)[l]), bits(getattr(other, name)[l])), f"{name}[{l}] differs"
+    for name in ARRAYS:
+        assert np.array_equal(bits(getattr(one, name)), bits(getattr(other, name))), f"{name} differs"
+
+
+def refused(make, *words):
+    """`make` raises CaseError with one line that has all the words."""
+    with pytest.raises(CaseError) as caught:
+        make()
+    message = str(caught.value)
+    assert "\n" not in message, f"message is {message!r}, but should be one line"
+    for word in words:
+        assert str(word) in message, f"message is {message!r}, but should name {word!r}"
+
+
+# --- what a Case says of itself
+
+
+def test_a_case_knows_its_shape():
+    case = small()
+    assert (list(case.layers), case.last, case.samples, case.widths) == ([1, 2], 2, 2, (2, 3, 2))
+    assert [case.activation(l) for l in (0, 1, 2)] == ["identity", "tanh", "sigmoid"]
+
+
+def test_a_single_layer_is_the_output_layer():
+    case = small(
+        W={1: np.ones((2, 2))},
+        b={1: np.zeros(2)},
+    )
+    assert (case.last, case.activation(1), case.widths) == (1, "sigmoid", (2, 2))
+
+
+def test_another_batch_keeps_the_network():
+    case = small()
+    other = case.on_batch(case.x[:1], case.y[:1])
+    assert other.samples == 1
+    assert other.W is case.W
+    refused(lambda: case.on_batch(case.x, case.y[:1]), "y has shape (1, 2)", (2, 2))
+
+
+def test_other_parameters_keep_the_batch():
+    case = small()
+    other = case.with_parameters({l: 2 * W for l, W in case.W.items()}, case.b)
+    assert np.array_equal(other.W[1], 2 * case.W[1])
+    assert other.x is case.x
+    refused(lambda: case.with_parameters({1: case.W[1]}, case.b), "layers", [1], [1, 2])
+
+
+def test_a_case_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        small().loss = "half_squared_error"
+
+
+def test_a_trace_needs_loss_and_gradients_only():
+    trace = Trace(loss=1.0, dW={}, db={})
+    assert (trace.losses, trace.z, trace.a, trace.delta) == (None, None, None, None)
+
+
+# --- round trip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("combination", COMBINATIONS[::5], ids="-".join)
+def test_drawn_cases_return_to_the_last_bit(combination, dtype):
+    case = draw_case(np.random.default_rng(1), combination, Shape((3, 4, 2, 3), 5), dtype)
+    identical(from_json(to_json(case)), case)
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+widths = st.integers(1, 3)
+
+
+@st.composite
+def cases(draw, dtype="float64"):
+    """Any finite numbers of the format: the largest, subnormal ones, and −0.0."""
+    floats = st.floats(allow_nan=False, allow_infinity=False, width=64 if dtype == "float64" else 32)
+    sizes = [draw(widths) for _ in range(draw(st.integers(2, 4)))]
+    samples = draw(widths)
+
+    def array(*shape):
+        return draw(arrays("float64", shape, elements=floats))
+
+    W = {l: array(sizes[l], sizes[l - 1]) for l in range(1, len(sizes))}
+    b = {l: array(sizes[l]) for l in range(1, len(sizes))}
+    x, y = array(samples, sizes[0]), array(samples, sizes[-1])
+    return Case("relu", "identity", "half_squared_error", dtype, W, b, x, y)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["float32", "float64"]).flatmap(cases))
+def test_any_numbers_return_to_the_last_bit(case):
+    identical(from_json(to_json(case)), case)
+
+
+def test_signed_zeros_and_subnormals_return():
+    smallest = float(np.finfo("float32").smallest_subnormal)
+    case = small(x=np.array([[-0.0, 0.0], [smallest, -smallest]]))
+    identical(from_json(to_json(case)), case)
+    assert np.signbit(from_json(to_json(case)).x[0]).tolist() == [True, False]
+
+
+def test_json_may_hold_plain_numbers():
+    data = json.loads(to_json(small()))
+    data["x"] = [[1, -2.0], [0.5, "0x1.8p-1"]]
+    identical(from_json(json.dumps(data)), small())
+
+
+def test_json_is_one_object_with_a_schema():
+    data = json.loads(to_json(small()))
+    assert set(data) == {"schema", "hidden", "output", "loss", "dtype", "W", "b", "x", "y"}
+    assert data["schema"] == SCHEMA
+    assert data["x"][0] == ["0x1.0000000000000p+0", "-0x1.0000000000000p+1"]
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("field", "what", "allowed"),
+    [
+        ("hidden", "hidden activation", "tanh, relu"),
+        ("output", "output activation", "softmax"),
+        ("loss", "loss", "half_squared_error"),
+        ("dtype", "dtype", "float32, float64"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Tanh", "", "float16", 7, None])
+def test_an_unknown_name_is_refused(field, what, allowed, name):
+    refused(lambda: small(**{field: name}), what, repr(name), allowed)
+
+
+def test_softmax_is_refused_in_a_hidden_layer():
+    refused(lambda: small(hidden="softmax"), "hidden activation", "'softmax'", "identity")
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "allowed"),
+    [
+        ("identity", "binary_cross_entropy", "sigmoid"),
+        ("softmax", "binary_cross_entropy_on_logits", "sigmoid"),
+        ("sigmoid", "categorical_cross_entropy", "softmax"),
+        ("tanh", "categorical_cross_entropy_on_logits", "softmax"),
+    ],
+)
+def test_a_loss_is_refused_on_the_wrong_output(output, loss, allowed):
+    assert not fits(output, loss)
+    assert fits(allowed, loss)
+    refused(lambda: small(output=output, loss=loss), repr(loss), repr(output), allowed)
+
+
+# --- shapes
+
+FULL = small()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"W": {1: FULL.W[1]}}, ["W", [1], "b", [1, 2]]),
+        ({"b": {1: FULL.b[1]}}, ["W", [1, 2], "b", [1]]),
+        ({"W": {1: FULL.W[1], 3: FULL.W[2]}, "b": {1: FULL.b[1], 3: FULL.b[2]}}, [[1, 3], "1 … L-1"]),
+        ({"W": {0: FULL.W[1], 1: FULL.W[2]}, "b": {0: FULL.b[1], 1: FULL.b[2]}}, [[0, 1], "1 … L-1"]),
+        ({"W": {}, "b": {}}, ["[]", "1 … L-1"]),
+        ({"W": {1: FULL.W[1].T, 2: FULL.W[2]}}, ["W[1]", (2, 3), "(units, 2)"]),
+        ({"W": {1: FULL.W[1], 2: FULL.W[2].T}}, ["W[2]", (3, 2), "(units, 3)"]),
+        ({"W": {1: FULL.W[1][0], 2: FULL.W[2]}}, ["W[1]", (2,), "(units, 2)"]),
+        ({"W": {1: FULL.W[1][:0], 2: FULL.W[2]}}, ["W[1]", (0, 2), "(units, 2)"]),
+        ({"b": {1: FULL.b[1][:2], 2: FULL.b[2]}}, ["b[1]", (2,), (3,)]),
+        ({"b": {1: FULL.b[1], 2: FULL.b[2][np.newaxis]}}, ["b[2]", (1, 2), (2,)]),
+        ({"x": FULL.x[0]}, ["x", (2,), "(samples, inputs)"]),
+        ({"x": FULL.x[:0]}, ["x", (0, 2), "(samples, inputs)"]),
+        ({"x": FULL.x[:, :0]}, ["x", (2, 0), "(samples, inputs)"]),
+        ({"x": FULL.x[:, :1]}, ["W[1]", (3, 2), "(units, 1)"]),
+        ({"y": FULL.y[:1]}, ["y", (1, 2), (2, 2)]),
+        ({"y": FULL.y[:, :1]}, ["y", (2, 1), (2, 2)]),
+        ({"y": FULL.y[:, 0]}, ["y", (2,), (2, 2)]),
+    ],
+)
+def test_a_misfit_shape_is_refused(changes, words):
+    refused(lambda: small(**changes), *words)
+
+
+# --- numbers
+
+
+def changed(array, value, index):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_refused(value, dtype):
+    for field in ("W", "b"):
+        array = getattr(FULL, field)[2]
+        index = (1,) * array.ndim
+        layers = {1: getattr(FULL, field)[1], 2: changed(array, value, index)}
+        refused(lambda field=field, layers=layers: small(dtype=dtype, **{field: layers}), f"{field}[2]", value, "finite")
+    for field in ARRAYS:
+        array = changed(getattr(FULL, field), value, (1, 0))
+        refused(lambda field=field, array=array: small(dtype=dtype, **{field: array}), field, (1, 0), value, "finite")
+
+
+@pytest.mark.parametrize("value", [0.1, 1e300, 1 + 2.0**-24, 1e-46, 2.0**-150])
+def test_a_number_that_float32_cannot_hold_is_refused(value):
+    x = changed(FULL.x, value, (0, 1))
+    refused(lambda: small(x=x), "x at (0, 1)", value, "float32")
+    assert small(x=x, dtype="float64").x[0, 1] == value
+
+
+@pytest.mark.parametrize("value", [2.0**-149, 1 + 2.0**-23, float(np.finfo("float32").max)])
+def test_a_number_that_float32_holds_is_taken(value):
+    assert small(x=changed(FULL.x, value, (0, 1))).x[0, 1] == value
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, -(2.0**-149), 1 + 2.0**-23])
+@pytest.mark.parametrize(
+    ("output", "loss"),
+    [
+        ("sigmoid", "binary_cross_entropy"),
+        ("sigmoid", "binary_cross_entropy_on_logits"),
+        ("softmax", "categorical_cross_entropy"),
+        ("softmax", "categorical_cross_entropy_on_logits"),
+    ],
+)
+def test_a_label_that_is_no_probability_is_refused(output, loss, value):
+    y = changed(FULL.y, value, (1, 1))
+    refused(lambda: small(output=output, loss=loss, y=y), "y at (1, 1)", value, "between 0 and 1")
+    assert small(output=output, loss="half_squared_error", y=y).y[1, 1] == value
+
+
+# --- JSON
+
+
+def edited(**changes):
+    return json.dumps(json.loads(to_json(FULL)) | changes)
+
+
+def without(*fields):
+    return json.dumps({name: value for name, value in json.loads(to_json(FULL)).items() if name not in fields})
+
+
+WORDS = ["hexadecimal", "0x", "", "1.5 2.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["JSON"]),
+        ("{", ["JSON", "line 1"]),
+        ("{\n\n'x'}", ["JSON", "line 3"]),
+        (to_json(FULL)[:-20], ["JSON"]),
+        ("[]", ["list", SCHEMA]),
+        ("3", ["int", SCHEMA]),
+        ("null", ["NoneType", SCHEMA]),
+        ("{}", ["None", SCHEMA]),
+        (edited(schema="backprop-parity/case/2"), ["backprop-parity/case/2", SCHEMA]),
+        (without("schema"), ["None", SCHEMA]),
+        (without("y"), ["'W', 'b', 'dtype', 'hidden', 'loss', 'output', 'x'", "'y'"]),
+        (without("loss", "W"), ["'b', 'dtype', 'hidden', 'output', 'x', 'y'", "'loss'"]),
+        (edited(seed=3), ["'seed'"]),
+        (edited(W={"1": []}), ["W is {'1': []}", "list"]),
+        (edited(b="0x1p0"), ["b is '0x1p0'", "list"]),
+        (edited(W=None), ["W is None", "list"]),
+        (edited(W=[]), ["layers of W are []"]),
+        (edited(x=[[1, 2], [3]]), ["x is no array of numbers"]),
+        (edited(x=[[1, 2], 3]), ["x is no array of numbers"]),
+        (edited(W=[[[1, 2], [3]], [[1]]]), ["W[1] is no array of numbers"]),
+        (edited(x=[[1, None], [3, 4]]), ["x is no array of numbers", "NoneType"]),
+        (edited(x=[[1, {}], [3, 4]]), ["x is no array of numbers", "dict"]),
+        *[(edited(x=[[1, word], [3, 4]]), ["x is no array of numbers", "hexadecimal"]) for word in WORDS],
+        (edited(x=[[1, "0x1p5000"], [3, 4]]), ["x is no array of numbers", "too large"]),
+        (edited(x=[[1, 10**400], [3, 4]]), ["x is no array of numbers", "too large"]),
+        (edited(x=[[1, "nan"], [3, 4]]), ["x at (0, 1) is nan", "finite"]),
+        (edited(x=[[1, float("inf")], [3, 4]]), ["x at (0, 1) is inf", "finite"]),
+        (edited(x=3), ["x has shape ()", "(samples, inputs)"]),
+        (edited(x=[[[1, 2], [3, 4]]]), ["x has shape (1, 2, 2)", "(samples, inputs)"]),
+        (edited(x=[]), ["x has shape (0,)", "(samples, inputs)"]),
+        (edited(hidden=["tanh"]), ["hidden activation", "['tanh']"]),
+        (edited(loss={}), ["loss", "{}"]),
+        (edited(dtype="float16"), ["dtype", "'float16'", "float32"]),
+        (edited(y=[[2, 0], [0, 0]]), ["y at (0, 0) is 2.0", "between 0 and 1"]),
+        (edited(x=[[0.1, 0], [0, 0]]), ["x at (0, 0) is 0.1", "float32"]),
+    ],
+)
+def test_a_text_that_is_no_case_is_refused(text, words):
+    refused(lambda: from_json(text), *words)
+
+
+@pytest.mark.parametrize("depth", [70, 500, 100_000])
+def test_a_text_nested_too_deep_is_refused(depth):
+    nested = "[" * depth + "1" + "]" * depth
+    refused(lambda: from_json(edited(x=0).replace('"x": 0', f'"x": {nested}')))
+    refused(lambda: from_json(nested))
+
+
+def test_an_integer_too_long_to_read_is_refused():
+    """Python reads no decimal integer of more than 4300 digits."""
+    refused(lambda: from_json(edited(x=0).replace('"x": 0', f'"x": {"9" * 5000}')))
