@@ -95,9 +95,9 @@ class JaxJit:
     name = "jax-jit"
 
     def __init__(self, device: str = "cpu") -> None:
-        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
         # the default on a GPU is TF32: another format, not another rounding
-        jax.config.update("jax_default_matmul_precision", "highest")
+        jax.config.update("jax_default_matmul_precision", "highest")  # type: ignore[no-untyped-call]
         try:
             self.device = jax.devices(device)[0]
         except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from adapters.contract import AdapterError
 from reference import equations as eq
 from reference import network
 from reference.activations import ACTIVATIONS
@@ -17,12 +16,10 @@ class NumpyEngine:
     name = "numpy"
 
     def __init__(self, device: str = "cpu") -> None:
-        if device != "cpu":
-            raise AdapterError(f"device {device!r} is none of NumPy's: choose cpu")
         self.device = device
 
     def supports(self, case: Case) -> bool | str:
-        return True
+        return True if self.device == "cpu" else f"numpy computes on the cpu, not on {self.device!r}"
 
     def trace(self, case: Case) -> Trace:
         return network.trace(case, case.dtype)

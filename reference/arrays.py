@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 """Real numbers of one format; over a batch, one row a sample."""
 
 Layers = Mapping[int, Array]

@@ -7,7 +7,7 @@ names the guilty equation and layer.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class MalformedTrace(ValueError):
     """A trace that is not one of its Case: a layer or a field is missing, or an array has the wrong shape."""
 
 
-class Worst(NamedTuple):
+@dataclass(frozen=True)
+class Worst:
     """The element with the largest ratio."""
 
     index: tuple[int, ...]
@@ -57,11 +58,13 @@ class Finding:
         return self.elements > 0 and self.ratio <= 1
 
 
-Check = tuple[str, int, Array, Array, Array]
+Number = Array | np.floating[Any]
+
+Check = tuple[str, int, Number, Number, Number]
 """Equation, layer, observed, expected, allowed."""
 
 
-def compare(equation: str, layer: int, observed: Array, expected: Array, allowed: Array) -> Finding:
+def compare(equation: str, layer: int, observed: Number, expected: Number, allowed: Number) -> Finding:
     """The finding of one equation in one layer.
 
     ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN.
@@ -123,7 +126,7 @@ def first_break(findings: list[Finding]) -> Finding | None:
 def require_complete(case: Case, trace: Trace) -> None:
     """Raise MalformedTrace unless every field that is given has an array of the right shape for every layer."""
     n, widths = case.samples, case.widths
-    rows = {l: (n, widths[l]) for l in case.layers}
+    rows: dict[int, tuple[int, ...]] = {l: (n, widths[l]) for l in case.layers}
     shapes: dict[str, dict[int, tuple[int, ...]]] = {
         "dW": {l: (widths[l], widths[l - 1]) for l in case.layers},
         "db": {l: (widths[l],) for l in case.layers},

@@ -12,6 +12,7 @@ term delta is the note's, of one sample's partial loss L_i, hence not averaged.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def total_input(W: Array, b: Array, a_prev: Array) -> Array:
     return a_prev @ W.T + b
 
 
-def eq_1(partial_losses: Array) -> Array:
+def eq_1(partial_losses: Array) -> np.floating[Any]:
     """Total loss.
 
     L = 1/N Σ_i L_i                                                                            (1)

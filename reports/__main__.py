@@ -54,6 +54,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def device(text: str) -> str:
+    """The type of a device."""
+    if text not in ("cpu", "gpu"):
+        raise argparse.ArgumentTypeError(str(choose("device", text, ("cpu", "gpu"))))
+    return text
+
+
 def seed(text: str) -> int:
     """The type of a seed."""
     if not text.isdecimal():
@@ -81,7 +88,7 @@ def parser() -> Parser:
     audit.add_argument("--loss", type=names(tuple(LOSSES), "loss"), default=tuple(LOSSES))
     audit.add_argument("--cases", type=positive, default=8, help="random cases a cell (default 8)")
     audit.add_argument("--seed", type=seed, default=SEED, help=f"of every draw (default {SEED})")
-    audit.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    audit.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     audit.add_argument("--case", type=Path, help="audit this one Case, a JSON file, instead of random ones")
     audit.add_argument("--no-training", action="store_true", help="leave the training run on digits out")
     audit.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")

@@ -4,7 +4,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def badness(finding: Finding) -> float:
 
 def record(finding: Finding, case: int, elements: int) -> Record:
     """A finding as it stands in results.json."""
-    worst = None if finding.worst is None else {"case": case, **finding.worst._asdict()}
+    worst = None if finding.worst is None else {"case": case, **asdict(finding.worst)}
     return {
         "equation": finding.equation,
         "layer": finding.layer,

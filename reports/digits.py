@@ -56,10 +56,14 @@ def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarr
 def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int | Record]:
     """Train and audit every step: yields the number of each step done, and the record at the end."""
     split, case, plan = start(seed, dtype)
-    tally, curves, started = Tally(), {"loss": [], "ratio": [], "drift": [], "validation": []}, time.perf_counter()
-    verdict, reason, scores, done = None, None, {}, 0
+    tally, started = Tally(), time.perf_counter()
+    curves: dict[str, list[float]] = {"loss": [], "ratio": [], "drift": [], "validation": []}
+    verdict, reason, done = None, None, 0
+    scores: dict[str, float] = {}
     epoch = len(plan.batches) // EPOCHS
-    if not hasattr(adapter, "train"):
+    if (supported := adapter.supports(case)) is not True:
+        verdict, reason = "not-run", str(supported)
+    elif not hasattr(adapter, "train"):
         verdict, reason = "not-run", f"{adapter.name} has no train"
     else:
         reference = reference_weights(case, plan)

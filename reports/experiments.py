@@ -34,8 +34,8 @@ SIGNAL = 100
 """A remainder is fitted where it exceeds the loss's rounding this many times."""
 
 ORDER_ALLOWED = 0.02
-"""How far the fitted order may be from 2. Noise of 1/SIGNAL moves the slope of six points by at most 0.0075, and a third
-order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines were at most 0.0013 off in 504 cells."""
+"""How far the fitted order may be from 2. Noise of 1/SIGNAL moves the slope of six points by at most 0.0075, a third
+order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines: at most 0.0013 off."""
 
 
 def experiments(adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator) -> Iterator[Finding]:

@@ -203,7 +203,7 @@ def in_common(found: Sequence[Break]) -> list[str]:
     if len(found) < 2:
         return []
     shared = [_shared(str(b.item[key]) for b in found) for key in ("engine", "dtype", "hidden", "output", "loss")]
-    equation = _shared(f"equation ({b.finding['equation']})" if b.finding else "" for b in found)
+    equation = _shared(equation_text(b.finding["equation"]) if b.finding else "" for b in found)
     layer = _shared(f"layer {b.finding['layer']}" if b.finding else "" for b in found)
     return [text for text in (*shared, equation, layer) if text]
 
@@ -235,7 +235,7 @@ def _broken(found: Sequence[Break]) -> str:
     if first.finding:
         finding = first.finding
         return f"{engine} breaks {equation_text(finding['equation'])} in layer {finding['layer']} {where}{tail}."
-    return f"{engine} breaks with nothing to audit {where}: {clipped(first.item['reason'])}{tail}."
+    return f"{engine} breaks {where}: {clipped(first.item['reason'])}{tail}."
 
 
 def _nothing(results: Results) -> str:
@@ -256,7 +256,7 @@ def _held_counts(results: Results) -> str:
     for items, word in ((results["cells"], "cell"), (results["training"], "training run")):
         if items:
             n = sum(standing(item) == HOLDS for item in items)
-            parts.append(f"{'all ' if n == len(items) else ''}{n} of {len(items)} {plural(len(items), word)}")
+            parts.append(f"{'all ' if n == len(items) else ''}{n} of {len(items)} {word}s")
     text = listing(parts)
     return text[0].upper() + text[1:]
 
@@ -272,18 +272,28 @@ def counted_parts(results: Results, phrase: str, which: str) -> str:
 
 
 def _claims(results: Results) -> str:
-    """What is said of each engine that ran: the equations that were checked in each of its dtypes, and these."""
-    rows, alike = ledger(results), dict[tuple[tuple[int, ...], tuple[str, ...]], list[str]]()
-    ran = [(item["engine"], item["dtype"]) for item in audited(results) if standing(item) == HOLDS]
+    """What is said of each engine that ran, engines of which the same is said together."""
+    rows = ledger(results)
+    ran = dict.fromkeys((item["engine"], item["dtype"]) for item in audited(results) if standing(item) == HOLDS)
+    alike: dict[str, list[str]] = {}
     for engine in dict.fromkeys(engine for engine, _ in ran):
-        dtypes = tuple(dict.fromkeys(dtype for e, dtype in ran if e == engine))
-        numbers = tuple(n for n in NUMBERS if all(_checked(rows, n, (engine, dtype)) for dtype in dtypes))
-        alike.setdefault((numbers, dtypes), []).append(engine)
+        claim = _claim(rows, engine, [dtype for e, dtype in ran if e == engine])
+        alike.setdefault(claim, []).append(engine)
     return ", and ".join(
-        f"{listing(engines)} {'computes' if len(engines) == 1 else 'compute'} backpropagation as "
-        f"{numbers_text(numbers)}, in {listing(dtypes)}"
-        for (numbers, dtypes), engines in alike.items()
+        f"{listing(engines)} {'computes' if len(engines) == 1 else 'compute'} backpropagation as {claim}"
+        for claim, engines in alike.items()
     )
+
+
+def _claim(rows: Sequence[Row], engine: str, dtypes: Sequence[str]) -> str:
+    """The equations that were checked in any of the dtypes, and which of them only in some."""
+    checked = {n: [d for d in dtypes if _checked(rows, n, (engine, d))] for n in NUMBERS}
+    partly: dict[str, list[int]] = {}
+    for n, where in checked.items():
+        if 0 < len(where) < len(dtypes):
+            partly.setdefault(listing(where), []).append(n)
+    exceptions = "".join(f", {spans(numbers)} in {where} only" for where, numbers in partly.items())
+    return f"{numbers_text([n for n in NUMBERS if checked[n]])}, in {listing(dtypes)}{exceptions}"
 
 
 def _checked(rows: Sequence[Row], n: int, column: Column) -> bool:
@@ -299,16 +309,21 @@ def numbers_text(numbers: Sequence[int]) -> str:
     """equations (1), (3) and (5)–(14) say; the definitions of z and a, where no number was checked."""
     if not numbers:
         return "the definitions say"
+    return f"equation{'s' if len(numbers) > 1 else ''} {spans(numbers)} {'say' if len(numbers) > 1 else 'says'}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """(1), (3) and (5)–(14)."""
     runs: list[list[int]] = []
     for n in numbers:
         if runs and n == runs[-1][-1] + 1:
             runs[-1].append(n)
         else:
             runs.append([n])
-    spans: list[str] = []
+    parts: list[str] = []
     for run in runs:
-        spans += [f"({run[0]})–({run[-1]})"] if len(run) > 2 else [f"({n})" for n in run]
-    return f"equations {listing(spans)} say" if len(numbers) > 1 else f"equation {spans[0]} says"
+        parts += [f"({run[0]})–({run[-1]})"] if len(run) > 2 else [f"({n})" for n in run]
+    return listing(parts)
 
 
 def equation_text(equation: Any) -> str:

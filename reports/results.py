@@ -77,6 +77,8 @@ def flags() -> dict[str, str]:
         found["torch float32 matmul precision"] = torch.get_float32_matmul_precision()
         found["torch cuda.matmul.allow_tf32"] = str(torch.backends.cuda.matmul.allow_tf32)
         found["torch threads"] = str(torch.get_num_threads())
+        if torch.cuda.is_available():
+            found["GPU"] = torch.cuda.get_device_name()
     if jax := sys.modules.get("jax"):
         for name in ("jax_enable_x64", "jax_default_matmul_precision"):
             found[name] = str(getattr(jax.config, name))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -27,11 +28,11 @@ def progress(console: Console) -> Progress:
 
 def summary(results: Record) -> Table:
     """A row for each engine and dtype: verdicts, elements compared, worst ratio and where, seconds."""
-    table = Table(title="worst ratio = |observed − expected| / allowed; up to 1 holds", title_style="dim")
+    table = Table(title="ratio = |observed − expected| / allowed; up to 1 holds", title_style="dim", box=box.SIMPLE)
     for heading in ("engine", "dtype"):
-        table.add_column(heading)
-    for heading in ("holds", "breaks", "not run", "elements", "worst", "equation", "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("holds", "breaks", "not run", "elements", "worst ratio", "in", "seconds"):
+        table.add_column(heading, justify="right", min_width=min(len(heading), 7))
     groups: dict[tuple[str, str], list[Record]] = {}
     for cell in (*results["cells"], *results["training"]):
         groups.setdefault((cell["engine"], cell["dtype"]), []).append(cell)
@@ -46,7 +47,7 @@ def summary(results: Record) -> Table:
             f"{sum(cell['elements'] for cell in cells):,}",
             f"{number(worst['ratio']):.3g}" if worst else "–",
             f"({worst['equation']})" if worst else "–",
-            f"{sum(cell['seconds'] for cell in cells):.1f}",
+            f"{sum(cell['seconds'] for cell in cells):.0f}",
             style="bold red" if counts[1] else None,
         )
     return table

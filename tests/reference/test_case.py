@@ -238,7 +238,9 @@ def test_a_number_that_is_not_finite_is_refused(value, dtype):
         array = getattr(FULL, field)[2]
         index = (1,) * array.ndim
         layers = {1: getattr(FULL, field)[1], 2: changed(array, value, index)}
-        refused(lambda field=field, layers=layers: small(dtype=dtype, **{field: layers}), f"{field}[2]", value, "finite")
+        refused(
+            lambda field=field, layers=layers: small(dtype=dtype, **{field: layers}), f"{field}[2]", value, "finite"
+        )
     for field in ARRAYS:
         array = changed(getattr(FULL, field), value, (1, 0))
         refused(lambda field=field, array=array: small(dtype=dtype, **{field: array}), field, (1, 0), value, "finite")

@@ -209,9 +209,7 @@ def test_eq_10a(drawn, kind):
 
     def gradient(t, f):
         return (
-            sum(
-                d.dL_da[i, k] * jacobian[i, k, t] * d.a_prev[i, f] for i in range(d.samples) for k in range(d.units)
-            )
+            sum(d.dL_da[i, k] * jacobian[i, k, t] * d.a_prev[i, f] for i in range(d.samples) for k in range(d.units))
             / d.samples
         )
 
@@ -233,9 +231,7 @@ def test_eq_10b(drawn, kind):
 def test_eq_11(drawn):
     d = drawn
     dz_dz = table(d.samples, d.units, d.inputs, of=lambda i, t, f: (i + 2 * t - f) % 5 - 2)
-    expected = table(
-        d.samples, d.inputs, of=lambda i, f: sum(d.delta[i, t] * dz_dz[i, t, f] for t in range(d.units))
-    )
+    expected = table(d.samples, d.inputs, of=lambda i, f: sum(d.delta[i, t] * dz_dz[i, t, f] for t in range(d.units)))
     same(eq.eq_11(d.delta, dz_dz), expected)
 
 

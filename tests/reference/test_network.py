@@ -78,7 +78,9 @@ def rational_cases(draw):
     """Integers and quarters up to 3, so that float64 holds every sum; only the division by N may round, once."""
     widths = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(2, 4)))]
     samples = draw(st.integers(1, 4))
-    W = {l: small_integers(draw, widths[l], widths[l - 1]) / draw(st.sampled_from([1, 4])) for l in range(1, len(widths))}
+    W = {
+        l: small_integers(draw, widths[l], widths[l - 1]) / draw(st.sampled_from([1, 4])) for l in range(1, len(widths))
+    }
     b = {l: small_integers(draw, widths[l]) / 2 for l in range(1, len(widths))}
     x, y = small_integers(draw, samples, widths[0]), small_integers(draw, samples, widths[-1])
     output = draw(st.sampled_from(["identity", "relu"]))

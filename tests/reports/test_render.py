@@ -271,8 +271,7 @@ def test_a_training_run_that_breaks_is_named() -> None:
 def test_a_crash_is_told() -> None:
     results = crash(small(2), "adapter raised RuntimeError: no kernel.\nTraceback ...")
     assert verdict(results) == (
-        "torch-eager breaks with nothing to audit (float32, identity → identity, half_squared_error): "
-        "adapter raised RuntimeError: no kernel."
+        "torch-eager breaks (float32, identity → identity, half_squared_error): adapter raised RuntimeError: no kernel."
     )
 
 
@@ -299,6 +298,27 @@ def test_only_equations_that_were_checked_are_said_to_hold() -> None:
         checked = ("z", "1", "5a", "5b", "6a", "7a", "7b", "8")
         item["findings"] = [f for f in item["findings"] if f["equation"] in checked]
     assert "as equations (1), (5), (7) and (8) say, in float32" in verdict(results)
+
+
+def test_an_equation_that_was_checked_in_one_dtype_is_not_claimed_for_the_other() -> None:
+    results = sample(("numpy",)) | {"training": []}
+    for item in results["cells"]:
+        if item["dtype"] == "float32":
+            item["findings"] = [f for f in item["findings"] if f["equation"] not in ("3", "4", "7b")]
+    assert verdict(results).endswith(
+        "as equations (1)–(14) say, in float32 and float64, (3), (4) and (7) in float64 only."
+    )
+
+
+def test_engines_of_which_different_things_were_checked_are_told_apart() -> None:
+    results = sample(("numpy", "mine")) | {"training": []}
+    for item in results["cells"]:
+        if item["engine"] == "mine":
+            item["findings"] = [f for f in item["findings"] if f["equation"] == "1"]
+    assert verdict(results).endswith(
+        "numpy computes backpropagation as equations (1)–(14) say, in float32 and float64, "
+        "and mine computes backpropagation as equation (1) says, in float32 and float64."
+    )
 
 
 @pytest.mark.parametrize(

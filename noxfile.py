@@ -1,0 +1,61 @@
+"""Every command that a person or CI runs; each only calls `python -m pytest`, `python -m reports` or a linter.
+
+All sessions share one environment, with the exact versions that pyproject.toml pins; `--no-venv` uses the Python at
+hand.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["tests", "report"]
+
+shared = {"python": "python"}
+
+
+@nox.session(reuse_venv=True, tags=["setup"])
+def environment(session: nox.Session) -> None:
+    """Install the pinned versions into the environment that all sessions share."""
+    if session.venv_backend == "none":
+        return
+    shared["python"] = str(Path(session.bin) / "python")
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "pinned"))
+
+
+def run(session: nox.Session, *arguments: str, success: tuple[int, ...] = (0,)) -> None:
+    """Run Python in the shared environment; the exit status is its own."""
+    session.run(shared["python"], *arguments, external=True, success_codes=success)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def report(session: nox.Session) -> None:
+    """Audit every engine and write the report to reports/build (-- --engines, --dtypes, --cases, --seed)."""
+    run(session, "-m", "reports", "audit", *session.posargs, success=(0, 1))
+    run(session, "-m", "reports", "render")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def tests(session: nox.Session) -> None:
+    """Run the tests (-- any pytest option)."""
+    run(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def lint(session: nox.Session) -> None:
+    """Check format, style and types: ruff, mypy --strict."""
+    run(session, "-m", "ruff", "check", ".")
+    run(session, "-m", "ruff", "format", "--check", ".")
+    run(session, "-m", "mypy")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def bench(session: nox.Session) -> None:
+    """Time the audit beside the engines and gradcheck, and the reference beside torch (-- --rounds)."""
+    run(session, "-m", "reports", "bench", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def sweep(session: nox.Session) -> None:
+    """Measure the accuracy of every scalar function in every engine (-- --inputs, --seed, --out)."""
+    run(session, "-m", "reports", "sweep", *session.posargs)

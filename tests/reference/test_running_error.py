@@ -1,0 +1,181 @@
+"""The running error of a whole network: above what an honest float32 pass does, and not far above."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from reference import network
+from reference.activations import ACTIVATIONS, HIDDEN
+from reference.audit import audit, first_break
+from reference.case import Case
+from reference.cases import COMBINATIONS, Combination, Shape, draw_case, draw_shape
+from reference.running_error import carried_value, propagate, variation
+
+SEEDS = range(4)
+
+
+def black_box(trace):
+    """What an engine shows that gives only loss and gradients."""
+    return dataclasses.replace(trace, z=None, a=None, delta=None, losses=None)
+
+
+def drawn(combination, seed, dtype="float32"):
+    rng = np.random.default_rng([seed, COMBINATIONS.index(combination)])
+    return draw_case(rng, combination, draw_shape(rng), dtype)
+
+
+def errors_and_bounds(case, dtype):
+    """|float32 − float64| of loss, δ, dW and db, and the bound of each, flattened."""
+    coarse, fine, bound = network.trace(case, dtype), network.trace(case), propagate(case)
+    errors, bounds = [np.array([abs(coarse.loss - fine.loss)])], [np.array([bound.loss])]
+    for field in ("delta", "dW", "db"):
+        for l in case.layers:
+            errors.append(np.abs(getattr(coarse, field)[l] - getattr(fine, field)[l]).ravel())
+            bounds.append(getattr(bound, field)[l].ravel())
+    return np.concatenate(errors), np.concatenate(bounds)
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
+def test_honest_float32_stays_within(combination):
+    for seed in SEEDS:
+        errors, bounds = errors_and_bounds(drawn(combination, seed), "float32")
+        worst = (errors / bounds).max()
+        assert worst <= 1, f"seed {seed}: error is {worst} of its bound, but should be at most 1"
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
+def test_bound_is_not_absurd(combination):
+    """Half of the elements err by more than a thousandth of their bound."""
+    ratios = []
+    for seed in SEEDS:
+        errors, bounds = errors_and_bounds(drawn(combination, seed), "float32")
+        ratios.append((bounds[errors > 0] / errors[errors > 0]))
+    median = np.median(np.concatenate(ratios))
+    assert median <= 1000, f"bound is {median} times the error, but should be at most 1000 times"
+
+
+def scaled(layers, factor):
+    return {l: array * factor for l, array in layers.items()}
+
+
+WRONG_GRADIENTS = {
+    "weights": lambda trace: {"dW": scaled(trace.dW, 1.001)},
+    "biases": lambda trace: {"db": scaled(trace.db, 1.001)},
+    "both": lambda trace: {"dW": scaled(trace.dW, 0.999), "db": scaled(trace.db, 0.999)},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_GRADIENTS)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
+def test_a_gradient_off_by_a_thousandth_is_caught_end_to_end(combination, wrong):
+    case = drawn(combination, 0)
+    honest = black_box(network.trace(case, "float32"))
+    assert first_break(audit(case, honest)) is None
+    broken = dataclasses.replace(honest, **WRONG_GRADIENTS[wrong](honest))
+    guilty = first_break(audit(case, broken))
+    assert guilty is not None
+    assert guilty.equation == ("5b" if wrong == "biases" else "5a")
+
+
+# --- kinks
+
+
+def relu_case(W1, b1, x, dtype="float32"):
+    """One hidden layer of ReLU with the weights given, and an output layer that passes every unit on."""
+    units = len(b1)
+    W = {1: np.array(W1, dtype=float), 2: np.ones((1, units))}
+    b = {1: np.array(b1, dtype=float), 2: np.zeros(1)}
+    x = np.array(x, dtype=float)
+    return Case("relu", "identity", "half_squared_error", dtype, W, b, x, np.full((len(x), 1), 2.0))
+
+
+def test_a_pre_activation_of_0_admits_either_derivative():
+    """Unit 0 has z = 0 exactly: an engine may take 0, ½ or 1 for its derivative, so 0, half or all of its gradient."""
+    case = relu_case([[1.0, -1.0], [1.0, 1.0]], [0.0, 0.5], [[2.0, 2.0], [3.0, 3.0]])
+    honest = black_box(network.trace(case, "float32"))
+    assert not honest.dW[1][0].any()
+    assert not honest.db[1][0].any()
+    delta = network.trace(case).delta[2][:, 0]  # W[2] is 1, so this is Σ_t δ_t w_tf
+    for derivative in (0.0, 0.5, 1.0):
+        dW = {1: honest.dW[1].copy(), 2: honest.dW[2]}
+        db = {1: honest.db[1].copy(), 2: honest.db[2]}
+        dW[1][0], db[1][0] = derivative * delta @ case.x / 2, derivative * delta.mean()
+        findings = audit(case, dataclasses.replace(honest, dW=dW, db=db))
+        assert first_break(findings) is None, f"derivative {derivative} at the kink should be admissible"
+    dW[1][0] = 1.5 * delta @ case.x / 2
+    guilty = first_break(audit(case, dataclasses.replace(honest, dW=dW, db=db)))
+    assert (guilty.equation, guilty.layer, guilty.worst.index[0]) == ("5a", 1, 0)
+
+
+def test_a_pre_activation_that_rounds_to_0_raises_no_alarm():
+    """z is 2^{−26} in float64 and 0 in float32, whose derivative is therefore 0 where the reference has 1."""
+    p, q = np.float32(0.1), np.float32(0.7)
+    total = np.float32(p + q)
+    exact_rest = float(p) + float(q) - float(total)
+    assert exact_rest != 0
+    sign = np.sign(exact_rest)
+    case = relu_case([[sign * p, sign * q, -sign * total]], [0.0], [[1.0, 1.0, 1.0]])
+    coarse, fine = network.trace(case, "float32"), network.trace(case)
+    assert coarse.z[1].item() == 0 < fine.z[1].item()
+    assert coarse.db[1].item() == 0 != fine.db[1].item()
+    assert first_break(audit(case, black_box(coarse))) is None
+
+
+def test_a_network_without_input_is_at_every_kink():
+    case = relu_case(np.ones((3, 2)), np.zeros(3), np.zeros((2, 2)))
+    for dtype in ("float32", "float64"):
+        assert first_break(audit(case, black_box(network.trace(case, dtype)))) is None
+
+
+def test_a_pre_activation_away_from_0_admits_one_derivative():
+    case = relu_case([[1.0, -1.0]], [0.5], [[2.0, 2.0]])
+    honest = black_box(network.trace(case, "float32"))
+    assert first_break(audit(case, honest)) is None
+    broken = dataclasses.replace(honest, dW={1: 0 * honest.dW[1], 2: honest.dW[2]})
+    assert first_break(audit(case, broken)).equation == "5a"
+
+
+# --- its pieces
+
+
+def test_variation_is_the_larger_of_both_sides():
+    x, error = np.array([1.0, -3.0, 0.0]), np.array([0.5, 1.0, 2.0])
+    assert variation(np.square, x, error).tolist() == [1.25, 7.0, 4.0]
+    assert not variation(np.square, x, 0 * error).any()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("size", [1e-9, 1e-4, 1e-2])
+def test_carried_value_bounds_the_movement_of_an_activation(name, size):
+    """To first order in the movement; what is of second order is below size times the whole, times a few."""
+    rng = np.random.default_rng(6)
+    f = ACTIVATIONS[name]
+    z = rng.normal(size=(50, 4))
+    z = np.concatenate([z, np.zeros((1, 4)), rng.normal(size=(5, 4)) * size])
+    error = size * rng.uniform(0.1, 1, size=z.shape)
+    allowed = carried_value(name, z, error) * (1 + 8 * size) + 1e-15
+    for signs in rng.choice([-1, 1], size=(16, 4)):
+        assert (np.abs(f.value(z + signs * error) - f.value(z)) <= allowed).all()
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_a_deeper_network_has_a_larger_bound(hidden):
+    """The same last layers, behind more of them: what the first layers err by is carried on."""
+    combination = Combination(hidden, "identity", "half_squared_error")
+    deep = draw_case(np.random.default_rng(5), combination, Shape((4, 4, 4, 4), 3), "float32")
+    z, a = network.forward(deep, deep.W, deep.b, deep.x)
+    assert z[1].shape == (3, 4)
+    inputs = a[1].astype("float32").astype(float)
+    shallow = Case(*combination, "float32", {1: deep.W[2], 2: deep.W[3]}, {1: deep.b[2], 2: deep.b[3]}, inputs, deep.y)
+    assert propagate(deep).loss > propagate(shallow).loss
+    assert np.median(propagate(deep).db[3] / propagate(shallow).db[2]) > 1
+
+
+def test_the_bound_follows_the_format():
+    combination = Combination("tanh", "sigmoid", "half_squared_error")
+    case = draw_case(np.random.default_rng(5), combination, Shape((4, 4, 4), 3), "float32")
+    finer = dataclasses.replace(case, dtype="float64")
+    assert propagate(finer).loss < propagate(case).loss * 2.0**-27
+    errors, bounds = errors_and_bounds(finer, "float32")
+    assert (errors > bounds).any()

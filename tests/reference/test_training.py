@@ -1,0 +1,106 @@
+"""Batches and steps of gradient descent."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference import equations as eq
+from reference import network
+from reference.cases import Combination, Shape, draw_case
+from reference.training import Plan, descend, draw_plan
+
+
+def small_case(dtype="float64"):
+    combination = Combination("tanh", "sigmoid", "binary_cross_entropy_on_logits")
+    return draw_case(np.random.default_rng(0), combination, Shape((3, 4, 2), 10), dtype)
+
+
+@given(st.integers(1, 40), st.integers(1, 45), st.integers(1, 4), st.integers(0, 1000))
+def test_every_epoch_sees_every_sample_once(samples, size, epochs, seed):
+    plan = draw_plan(np.random.default_rng(seed), samples, size, epochs, 0.1)
+    per_epoch = -(-samples // size)
+    assert len(plan.batches) == per_epoch * epochs
+    for epoch in range(epochs):
+        batches = plan.batches[epoch * per_epoch : (epoch + 1) * per_epoch]
+        seen = np.concatenate(batches)
+        assert sorted(seen) == list(range(samples)), f"epoch {epoch} sees {sorted(seen)}"
+        assert [len(batch) for batch in batches[:-1]] == [size] * (per_epoch - 1)
+        assert len(batches[-1]) == samples - size * (per_epoch - 1)
+
+
+def test_the_last_batch_is_smaller():
+    plan = draw_plan(np.random.default_rng(0), 10, 4, 2, 0.5)
+    assert [len(batch) for batch in plan.batches] == [4, 4, 2, 4, 4, 2]
+    assert plan.learning_rate == 0.5
+
+
+def test_epochs_have_orders_of_their_own_and_a_seed_has_one():
+    def drawn(seed):
+        return np.concatenate(draw_plan(np.random.default_rng(seed), 20, 5, 2, 0.1).batches)
+
+    assert drawn(1).tolist() == drawn(1).tolist()
+    assert drawn(1).tolist() != drawn(2).tolist()
+    assert drawn(1)[:20].tolist() != drawn(1)[20:].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_descent_follows_the_equations(dtype):
+    case = small_case(dtype)
+    plan = draw_plan(np.random.default_rng(1), case.samples, 4, 2, 0.3)
+    steps = list(descend(case, plan, lambda now: network.trace(now, dtype), dtype))
+    assert len(steps) == len(plan.batches)
+    eta = np.dtype(dtype).type(0.3)
+    W, b = case.W, case.b
+    for batch, step in zip(plan.batches, steps, strict=True):
+        now = network.trace(case.with_parameters(W, b).on_batch(case.x[batch], case.y[batch]), dtype)
+        assert step.trace.loss == now.loss
+        for l in case.layers:
+            assert np.array_equal(step.W[l], W[l])
+            assert np.array_equal(step.b[l], b[l])
+            assert np.array_equal(step.trace.dW[l], now.dW[l])
+            new_W = eq.eq_2a(W[l].astype(dtype), now.dW[l].astype(dtype), eta)
+            new_b = eq.eq_2b(b[l].astype(dtype), now.db[l].astype(dtype), eta)
+            assert new_W.dtype == new_b.dtype == dtype
+            assert np.array_equal(step.new_W[l], new_W)
+            assert np.array_equal(step.new_b[l], new_b)
+        W, b = step.new_W, step.new_b
+    assert any((step.new_W[1] != case.W[1]).any() for step in steps)
+
+
+def test_descent_lowers_the_loss_as_eq_4_says():
+    """For a small step, ΔC is −η‖∇C‖² but for a part that is of second order in η."""
+    case = small_case()
+    before = network.trace(case)
+    gradient = {"W": before.dW, "b": before.db}
+    rest = []
+    for eta in (1e-2, 5e-3):
+        plan = Plan((np.arange(case.samples),), eta)
+        (step,) = descend(case, plan, network.trace)
+        after = network.trace(case.with_parameters(step.new_W, step.new_b)).loss
+        assert after < before.loss
+        rest.append(abs(after - before.loss - eq.eq_4(gradient, eta)))
+    assert rest[0] / rest[1] == pytest.approx(4, rel=0.05)
+
+
+def test_a_step_uses_its_own_batch_only():
+    case = small_case()
+    seen = []
+
+    def spy(now):
+        seen.append(now)
+        return network.trace(now)
+
+    plan = Plan((np.array([2, 5]), np.array([7])), 0.1)
+    list(descend(case, plan, spy))
+    assert [now.x.tolist() for now in seen] == [case.x[[2, 5]].tolist(), case.x[[7]].tolist()]
+    assert [now.y.tolist() for now in seen] == [case.y[[2, 5]].tolist(), case.y[[7]].tolist()]
+    assert np.array_equal(seen[0].W[1], case.W[1])
+    assert not np.array_equal(seen[1].W[1], case.W[1])
+
+
+def test_descent_leaves_the_case_as_it_was():
+    case = small_case()
+    before = {l: W.copy() for l, W in case.W.items()}
+    list(descend(case, Plan((np.arange(4),), 0.1), network.trace))
+    assert all(np.array_equal(case.W[l], before[l]) for l in case.layers)
