@@ -58,7 +58,7 @@ LOSSES: dict[str, tuple[Reduced, Reduced, bool]] = {
 
 def array(tensor: Tensor) -> Array:
     """A tensor's own values in float64."""
-    return np.array(tensor.detach().cpu(), dtype=np.float64)  # a copy: torch updates its parameters in place
+    return tensor.detach().cpu().numpy().astype(np.float64)  # a copy: torch updates its parameters in place
 
 
 class TorchEager:

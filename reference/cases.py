@@ -7,6 +7,7 @@ import numpy as np
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.arrays import Array
 from reference.case import Case, fits
+from reference.equations import total_input
 from reference.losses import LOSSES
 
 
@@ -39,6 +40,12 @@ def draw_shape(rng: np.random.Generator) -> Shape:
     return Shape(widths, int(rng.integers(1, MOST_SAMPLES + 1)))
 
 
+LARGEST_TOTAL_INPUT = 15.0
+"""|z| of a drawn Case. At 15 a sigmoid is still 3·10⁻⁷ from 1, which float32 can tell; beyond, a loss on probabilities
+is given a rounded 0 or 1, and torch's softplus turns linear (20). What each engine does there is asserted by example,
+in tests/adapters/test_saturation.py."""
+
+
 def draw_case(rng: np.random.Generator, combination: Combination, shape: Shape, dtype: str) -> Case:
     """Normal weights of standard deviation g/√n^{l-1}, g between ½ and 2; normal inputs; labels that fit the loss.
 
@@ -50,14 +57,22 @@ def draw_case(rng: np.random.Generator, combination: Combination, shape: Shape, 
     def rounded(array: Array) -> Array:
         return array.astype(dtype).astype(np.float64)
 
-    W = {
-        l: rounded(rng.normal(size=(widths[l], widths[l - 1])) * gain / np.sqrt(widths[l - 1]))
-        for l in range(1, len(widths))
-    }
-    b = {l: rounded(rng.normal(size=widths[l]) / 2) for l in range(1, len(widths))}
+    layers = range(1, len(widths))
+    W = {l: rounded(rng.normal(size=(widths[l], widths[l - 1])) * gain / np.sqrt(widths[l - 1])) for l in layers}
+    b = {l: rounded(rng.normal(size=widths[l]) / 2) for l in layers}
     x = rounded(rng.normal(size=(samples, widths[0])))
     y = rounded(draw_labels(rng, combination, samples, widths[-1]))
-    return Case(*combination, dtype, W, b, x, y)
+    return tempered(Case(*combination, dtype, W, b, x, y))
+
+
+def tempered(case: Case) -> Case:
+    """The Case with each layer halved until its |z| is at most LARGEST_TOTAL_INPUT; halving is exact in every format."""
+    W, b, a = dict(case.W), dict(case.b), case.x
+    for l in case.layers:
+        while np.abs(total_input(W[l], b[l], a)).max() > LARGEST_TOTAL_INPUT:
+            W[l], b[l] = W[l] / 2, b[l] / 2
+        a = ACTIVATIONS[case.activation(l)].value(total_input(W[l], b[l], a))
+    return case.with_parameters(W, b)
 
 
 def draw_labels(rng: np.random.Generator, combination: Combination, samples: int, width: int) -> Array:

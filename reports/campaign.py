@@ -90,10 +90,11 @@ def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, case
             if (supported := adapter.supports(case)) is not True:
                 verdict, reason = "not-run", str(supported)
                 break
-            trace = adapter.trace(case)
-            tally.add(audit(case, trace), index)
-            if index == 0:
-                tally.add(experiments(adapter, case, trace, generator(seed, *names, dtype, "experiments")), index)
+            with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
+                trace = adapter.trace(case)
+                tally.add(audit(case, trace), index)
+                if index == 0:
+                    tally.add(experiments(adapter, case, trace, generator(seed, *names, dtype, "experiments")), index)
             count += 1
     except MalformedTrace as error:
         verdict, reason = "breaks", f"case {count}: malformed trace: {error}"

@@ -42,7 +42,8 @@ def experiments(adapter: Adapter, case: Case, trace: Trace, rng: np.random.Gener
     """Every check that the engine's own members and the Case's format allow."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
-    if case.dtype == "float64":  # (3) and (4) are limits: a float32 loss has too few digits on the way to them
+    # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z
+    if case.dtype == "float64" and not (kinked(case) and trace.z is None):
         yield from first_order(adapter.trace, case, trace, rng)
     if trace.z is None or trace.a is None or trace.delta is None:
         return
@@ -161,16 +162,22 @@ def smooth_length(
     trace_of: Callable[[Case], Trace], case: Case, trace: Trace, direction: dict[str, Layers], length: float
 ) -> float:
     """The longest step, halved from `length`, along which no z crosses a kink: beyond it (3) has no second order."""
-    kinked = [l for l in case.layers if ACTIVATIONS[case.activation(l)].kinks]
-    if not kinked or trace.z is None:
+    layers = kinked(case)
+    if not layers:
         return length
+    assert trace.z is not None
     for _ in range(12):
         z = trace_of(move(case, direction, length)[0]).z
         assert z is not None
-        if all(np.array_equal(side(case, l, z[l]), side(case, l, trace.z[l])) for l in kinked):
+        if all(np.array_equal(side(case, l, z[l]), side(case, l, trace.z[l])) for l in layers):
             break
         length /= 2
     return length
+
+
+def kinked(case: Case) -> list[int]:
+    """The layers whose activation has a kink."""
+    return [l for l in case.layers if ACTIVATIONS[case.activation(l)].kinks]
 
 
 def side(case: Case, layer: int, z: Array) -> Array:

@@ -636,7 +636,7 @@ def tile(cell: dict[str, Any]) -> Tile:
     stands = standing(cell)
     if stands == NOT_RUN:
         return Tile(NOT_RUN, "", f"{where}: not run, {cell['reason'] or 'no reason was given'}")
-    finding = _first_break(cell) or max(cell["findings"], key=lambda f: number(f["ratio"]), default=None)
+    finding = _first_break(cell) or _telling(cell["findings"])
     if finding is None:
         return Tile("broken", "✕", f"{where}: breaks, {cell['reason'] or 'nothing was compared'}")
     ratio = number(finding["ratio"])
@@ -644,6 +644,12 @@ def tile(cell: dict[str, Any]) -> Tile:
     if stands == HOLDS:
         return Tile(level(ratio), tile_text(ratio), title)
     return Tile("broken", f"✕{'' if ratio <= 1 else tile_text(ratio)}", f"{title}: breaks")
+
+
+def _telling(findings: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The worst finding beside (2a) and (2b): one rounding may use all of their allowance, whatever the activation."""
+    telling = [f for f in findings if f["equation"] not in ("2a", "2b")] or findings
+    return max(telling, key=lambda f: number(f["ratio"]), default=None)
 
 
 def tile_text(ratio: float) -> str:

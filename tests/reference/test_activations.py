@@ -113,14 +113,14 @@ def gelu_of_the_tanh_form(z):
 
 
 WRONG = {
-    "sigmoid without 1 − σ": ("sigmoid", "derivative", lambda z: ACTIVATIONS["sigmoid"].value(z)),
+    "sigmoid without 1 − σ": ("sigmoid", "derivative", ACTIVATIONS["sigmoid"].value),
     "tanh without the square": ("tanh", "derivative", lambda z: 1 - np.tanh(z)),
     "relu with a leak": ("relu", "derivative", lambda z: np.where(z > 0, 1.0, 0.01)),
     "relu, 1 at its kink": ("relu", "derivative", lambda z: np.where(z >= 0, 1.0, 0.0)),
     "gelu without z φ": ("gelu", "derivative", lambda z: ACTIVATIONS["gelu"].value(z) / np.where(z == 0, 1, z)),
     "gelu of the tanh form": ("gelu", "value", lambda z: gelu_of_the_tanh_form(np.clip(z, -30, 30))),
     "softplus mirrored": ("softplus", "derivative", lambda z: ACTIVATIONS["sigmoid"].value(-z)),
-    "silu without its product term": ("silu", "derivative", lambda z: ACTIVATIONS["sigmoid"].value(z)),
+    "silu without its product term": ("silu", "derivative", ACTIVATIONS["sigmoid"].value),
     "identity as zero": ("identity", "derivative", np.zeros_like),
     "tanh with a NaN": ("tanh", "derivative", lambda z: np.where(z == 1e4, np.nan, ACTIVATIONS["tanh"].derivative(z))),
     **{

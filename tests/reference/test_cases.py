@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from reference import network
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import fits, to_json
 from reference.cases import (
     COMBINATIONS,
+    LARGEST_TOTAL_INPUT,
     MOST_SAMPLES,
     MOST_UNITS,
     Combination,
@@ -59,6 +61,16 @@ def test_a_drawn_case_is_what_was_asked_for(combination, dtype):
         assert array.dtype == "float64"
         assert np.array_equal(array.astype(dtype), array)
         assert array.any()
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
+def test_no_total_input_is_beyond_the_largest(combination):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        case = draw_case(rng, combination, draw_shape(rng), "float32")
+        z, _ = network.forward(case, case.W, case.b, case.x)
+        largest = max(np.abs(layer).max() for layer in z.values())
+        assert largest <= LARGEST_TOTAL_INPUT, f"|z| is {largest}, but should be at most {LARGEST_TOTAL_INPUT}"
 
 
 def test_a_seed_gives_one_case():

@@ -117,7 +117,7 @@ THIRD_DERIVATIVE = {
 
 
 def difference_ratios(name, derivative, p, y):
-    """Distance of `derivative` from the central difference of L_i, in units of truncation and rounding. p ± h is exact."""
+    """Distance of `derivative` from the central difference of L_i, in units of what both may err by. p ± h is exact."""
     loss, h = LOSSES[name], 2.0**-17
     worst = []
     for t in range(p.shape[1]):

@@ -39,7 +39,7 @@ class Dual:
 
 
 def rational_loss(case, parameter=None):
-    """Total loss of a network of ReLU and half squared error, and its derivative with respect to ("W" or "b", l, index)."""
+    """Total loss of ReLU and half squared error, and its derivative; a parameter is ("W" or "b", l, index)."""
 
     def number(kind, l, index):
         return Dual(getattr(case, kind)[l][index], (kind, l, index) == parameter)

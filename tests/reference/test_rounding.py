@@ -328,7 +328,7 @@ def test_honest_float32_is_within_the_allowance_of_an_equation(equation, scale):
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_an_allowance_is_not_far_above_what_arithmetic_does(equation):
-    """Somewhere in 20 draws an honest error reaches a thirtieth of it, and ten thousand roundings break it everywhere."""
+    """In 20 draws an honest error reaches a thirtieth of it, and ten thousand roundings exceed it in each."""
     compute, error, _ = EQUATIONS[equation]
     ratios = []
     for seed in range(20):
@@ -341,7 +341,7 @@ def test_an_allowance_is_not_far_above_what_arithmetic_does(equation):
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_an_allowance_grows_with_its_operands_and_with_u(equation):
-    compute, error, power = EQUATIONS[equation]
+    _, error, power = EQUATIONS[equation]
     d = Operands(1)
     base = error(d, WITHOUT_UNDERFLOW)
     grown = Operands(1)
