@@ -2,16 +2,17 @@
 
 A correct implementation of f errs by at most k_f·u·s_f(z). k_f is not derived but measured, by sweeping every engine's
 own function; the measurements stand in `reports/recorded/scalar_accuracy.json`, and a test holds this table to them:
-never below what was measured, never above twice that. A sample of inputs misses the very worst one, hence the margin.
+never below what was measured, never above twice that. A sample of inputs misses the very worst one, and others write σ as
+1/(1 + e^{−z}) with a coarser exponential than these engines (NumPy's float32 one), hence the margin.
 """
 
 VALUE: dict[str, dict[str, float]] = {
     "float32": {
-        "sigmoid": 3.0,
+        "sigmoid": 4.5,
         "tanh": 5.5,
         "gelu": 6.5,
         "softplus": 4.0,
-        "silu": 3.5,
+        "silu": 5.0,
         "softmax": 1.5,
         "half_squared_error": 3.0,
         "binary_cross_entropy": 4.0,
@@ -36,7 +37,7 @@ VALUE: dict[str, dict[str, float]] = {
 """Of f(z), and of one component's contribution to a loss."""
 
 DERIVATIVE: dict[str, dict[str, float]] = {
-    "float32": {"sigmoid": 4.0, "tanh": 10.0, "gelu": 5.5, "softplus": 3.5, "silu": 4.5},
+    "float32": {"sigmoid": 5.5, "tanh": 10.0, "gelu": 5.5, "softplus": 4.5, "silu": 6.0},
     "float64": {"sigmoid": 4.0, "tanh": 16.0, "gelu": 2.5, "softplus": 3.5, "silu": 4.5},
 }
 """Of f'(z), as an engine's autodiff gives it. Softmax's Jacobian is made of its values, and takes their k_f."""

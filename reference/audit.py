@@ -60,6 +60,9 @@ class Finding:
 
 Number = Array | np.floating[Any]
 
+quiet = np.errstate(all="ignore")
+"""What is not finite is a finding, not a warning."""
+
 Check = tuple[str, int, Number, Number, Number]
 """Equation, layer, observed, expected, allowed."""
 
@@ -67,7 +70,8 @@ Check = tuple[str, int, Number, Number, Number]
 def compare(equation: str, layer: int, observed: Number, expected: Number, allowed: Number) -> Finding:
     """The finding of one equation in one layer.
 
-    ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN.
+    ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN,
+    and so does an infinite allowance, which would allow anything.
     Raises MalformedTrace where the shapes differ.
     """
     observed, expected = np.asarray(observed), np.asarray(expected)
@@ -80,13 +84,14 @@ def compare(equation: str, layer: int, observed: Number, expected: Number, allow
     allowed = np.broadcast_to(allowed, observed.shape)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         ratio = np.abs(observed - expected) / allowed
-        if not ratio.max() <= 1:
-            ratio = np.where(observed == expected, 0.0, ratio)
+        if not (ratio.max() <= 1 and allowed.max() < np.inf):
+            ratio = np.where(observed == expected, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
     index = np.unravel_index(np.argmax(ratio), ratio.shape)  # argmax stops at the first NaN
     worst = Worst(tuple(int(i) for i in index), float(observed[index]), float(expected[index]), float(allowed[index]))
     return Finding(equation, layer, float(ratio[index]), observed.size, worst)
 
 
+@quiet
 def audit(case: Case, trace: Trace) -> list[Finding]:
     """Every number of the trace, once, against the equation that defines it: z, a, (8), (1), (9), (14), (7a), (7b).
 
@@ -95,16 +100,17 @@ def audit(case: Case, trace: Trace) -> list[Finding]:
     """
     require_complete(case, trace)
     checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
-    with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-        return [compare(*check) for check in checks(case, trace)]
+    return [compare(*check) for check in checks(case, trace)]
 
 
+@quiet
 def audit_composed(case: Case, trace: Trace) -> list[Finding]:
     """The equations that the note composes of others: (12), (10a), (10b)."""
     require_complete(case, trace)
     return [compare(*check) for check in composed(case, trace)]
 
 
+@quiet
 def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: float) -> list[Finding]:
     """(2a) and (2b): the new weights and biases of one step from the Case's own, by the trace's gradient."""
     r = rd.rounding(case.dtype)
@@ -238,6 +244,7 @@ def composed(case: Case, trace: Trace) -> Iterator[Check]:
     yield "10b", last, trace.db[last], expected_b, allowed_b
 
 
+@quiet
 def audit_jacobian(
     case: Case, trace: Trace, layer: int, cotangent: Array, gradients: tuple[Array, Array, Array]
 ) -> list[Finding]:
@@ -269,6 +276,7 @@ def audit_jacobian(
     return findings
 
 
+@quiet
 def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) -> list[Finding]:
     """(11): the trace's δ^l is its δ^{l+1} put through the engine's own ∂z^{l+1}/∂z^l.
 
@@ -280,6 +288,7 @@ def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) 
     return [compare("11", layer, delta, transported_delta, 2 * allowed)]
 
 
+@quiet
 def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[Finding]:
     """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
 

@@ -179,8 +179,8 @@ def from_json(text: str) -> Case:
     """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CaseError(f"a Case is JSON, but {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CaseError(f"a Case is JSON, but this text is not: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise CaseError(f"the schema of a Case is {found!r}, but should be {SCHEMA!r}")
@@ -207,5 +207,5 @@ def numbers(name: str, rows: Any) -> Array:
 
     try:
         return np.array(parse(rows), dtype=np.float64)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CaseError(f"{name} is no array of numbers: {error}") from error

@@ -66,7 +66,7 @@ def draw_case(rng: np.random.Generator, combination: Combination, shape: Shape, 
 
 
 def tempered(case: Case) -> Case:
-    """The Case with each layer halved until its |z| is at most LARGEST_TOTAL_INPUT; halving is exact in every format."""
+    """The Case with each layer halved until its |z| is at most LARGEST_TOTAL_INPUT; halving is exact in any format."""
     W, b, a = dict(case.W), dict(case.b), case.x
     for l in case.layers:
         while np.abs(total_input(W[l], b[l], a)).max() > LARGEST_TOTAL_INPUT:

@@ -70,14 +70,22 @@ def contraction(n: int, size: Array, r: Rounding) -> Array:
 
 
 def value_error(f: str, z: Array, r: Rounding) -> Array:
-    """Allowance of a^l = f(z^l): k_f u s_f(z). A function without a k_f is exact: it rounds nothing."""
-    return r.value_accuracy.get(f, 0.0) * r.u * ACTIVATIONS[f].value_scale(z) + r.underflow
+    """Allowance of a^l = f(z^l): k_f u s_f(z), and an underflow, which a formula like z σ(z) multiplies by z.
+
+    A function without a k_f is exact: it rounds nothing.
+    """
+    if f not in r.value_accuracy:
+        return np.full_like(z, r.underflow)
+    return r.value_accuracy[f] * r.u * ACTIVATIONS[f].value_scale(z) + r.underflow * (1 + np.abs(z))
 
 
 def derivative_error(f: str, z: Array, r: Rounding) -> Array:
-    """Allowance of f'(z): k_f' u s_f'(z); for softmax, of each element of the Jacobian."""
-    k = (r.value_accuracy if ACTIVATIONS[f].coupled else r.derivative_accuracy).get(f, 0.0)
-    return k * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow
+    """Allowance of f'(z): k_f' u s_f'(z), and an underflow as in f; for softmax, of each element of the Jacobian."""
+    if ACTIVATIONS[f].coupled:
+        return r.value_accuracy[f] * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow
+    if f not in r.derivative_accuracy:
+        return np.full_like(z, r.underflow)
+    return r.derivative_accuracy[f] * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow * (1 + np.abs(z))
 
 
 def contribution_error(loss: str, p: Array, y: Array, r: Rounding) -> Array:

@@ -1,0 +1,43 @@
+"""What the tests share: the engines, the dtypes, and how Hypothesis draws."""
+
+import os
+from functools import cache
+
+import pytest
+from hypothesis import settings
+
+from adapters.contract import ENGINES, load
+from reference.rounding import DTYPES
+
+settings.register_profile("here", deadline=None, print_blob=True)
+settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
+settings.load_profile("CI" if os.environ.get("CI") else "here")
+
+
+@cache
+def engine_called(name):
+    """An engine by its name, loaded when it is first asked for."""
+    if name == "jax-jit":
+        import jax
+
+        # `jax_numpy_rank_promotion` stays as it is: an honest a @ W.T + b adds a vector to every row
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
+    return load(name)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """Every engine in turn; a test that wants some of them parametrises this fixture by their names, indirectly."""
+    return engine_called(request.param)
+
+
+@pytest.fixture(scope="session")
+def engine_named():
+    """The function that gives an engine by its name."""
+    return engine_called
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    """Every dtype in turn."""
+    return request.param
