@@ -2,8 +2,8 @@
 
 A correct implementation of f errs by at most k_f·u·s_f(z). k_f is not derived but measured, by sweeping every engine's
 own function; the measurements stand in `reports/recorded/scalar_accuracy.json`, and a test holds this table to them:
-never below what was measured, never above twice that. A sample of inputs misses the very worst one, and others write σ as
-1/(1 + e^{−z}) with a coarser exponential than these engines (NumPy's float32 one), hence the margin.
+never below what was measured, never above twice that. The margin is for the worst input, which a sample misses, and for
+others who write σ as 1/(1 + e^{−z}) with a coarser exponential than these engines (NumPy's in float32).
 """
 
 VALUE: dict[str, dict[str, float]] = {

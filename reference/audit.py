@@ -106,7 +106,6 @@ def audit(case: Case, trace: Trace) -> list[Finding]:
 @quiet
 def audit_composed(case: Case, trace: Trace) -> list[Finding]:
     """The equations that the note composes of others: (12), (10a), (10b)."""
-    require_complete(case, trace)
     return [compare(*check) for check in composed(case, trace)]
 
 
@@ -116,6 +115,8 @@ def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: 
     r = rd.rounding(case.dtype)
     findings = []
     for l in case.layers:
+        if l not in W or l not in b:
+            raise MalformedTrace(f"new W or b of layer {l} is missing")
         for equation, update, old, gradient, observed in (
             ("2a", eq.eq_2a, case.W[l], trace.dW[l], W[l]),
             ("2b", eq.eq_2b, case.b[l], trace.db[l], b[l]),
@@ -157,11 +158,18 @@ def require_complete(case: Case, trace: Trace) -> None:
             raise MalformedTrace(f"{name} has shape {np.shape(value)}, but should be {shape}")
 
 
+def opened(case: Case, trace: Trace) -> tuple[Layers, Layers, Layers]:
+    """z^l, a^l with a^0 = x, and δ^l of a trace; raises MalformedTrace for a black box, which shows none of them."""
+    require_complete(case, trace)
+    if trace.z is None or trace.a is None or trace.delta is None:
+        raise MalformedTrace("z, a or delta is missing")
+    return trace.z, {0: case.x, **trace.a}, trace.delta
+
+
 def local(case: Case, trace: Trace) -> Iterator[Check]:
     """The checks of `audit`, in the order of the computation."""
-    assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
+    z, a, delta = opened(case, trace)
     r, last = rd.rounding(case.dtype), case.last
-    z, a, delta = trace.z, {0: case.x, **trace.a}, trace.delta
     abs_W = {l: np.abs(case.W[l]) for l in case.layers}
 
     for l in case.layers:
@@ -222,9 +230,8 @@ def admissible(f: str, z: Array, factor: Array, observed: Array, expected: Array
 
 def composed(case: Case, trace: Trace) -> Iterator[Check]:
     """The checks of `audit_composed`."""
-    assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
+    z, a, reported = opened(case, trace)
     r, last = rd.rounding(case.dtype), case.last
-    z, a = trace.z, {0: case.x, **trace.a}
     f = ACTIVATIONS[case.hidden].value
 
     for l in range(1, last):
@@ -232,7 +239,7 @@ def composed(case: Case, trace: Trace) -> Iterator[Check]:
         allowed = rd.total_input_error(abs_W, b, f(z[l]), r) + rd.value_error(case.hidden, z[l], r) @ abs_W.T
         yield "12", l + 1, z[l + 1], eq.eq_12(W, b, f, z[l]), allowed
 
-    delta, error = output_error_term(case, z[last], a[last], trace.delta[last], r)
+    delta, error = output_error_term(case, z[last], a[last], reported[last], r)
     allowed_W = rd.eq_7a_error(delta, a[last - 1], r) + eq.eq_7a(error, np.abs(a[last - 1]))
     allowed_b = rd.eq_7b_error(delta, r) + eq.eq_7b(error)
     if LOSSES[case.loss].on_logits or ACTIVATIONS[case.output].kinks:
@@ -253,10 +260,10 @@ def audit_jacobian(
     `gradients` are the cotangent's products with ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}; z^0 is x. The products are
     sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
     """
-    assert trace.z is not None
+    z, _, _ = opened(case, trace)
     r, n = rd.rounding(case.dtype), case.samples
     f = case.activation(layer - 1)
-    z_prev = trace.z[layer - 1] if layer > 1 else case.x
+    z_prev = z[layer - 1] if layer > 1 else case.x
     a_prev, a_error = ACTIVATIONS[f].value(z_prev), rd.value_error(f, z_prev, r)
     size = np.abs(cotangent)
     dW, db, dz = gradients
@@ -282,10 +289,10 @@ def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) 
 
     Both sides are the engine's, each within the allowance of (14).
     """
-    assert trace.z is not None and trace.delta is not None  # noqa: PT018
-    r, W, delta = rd.rounding(case.dtype), case.W[layer + 1], trace.delta[layer]
-    _, allowed = transported(case.hidden, trace.z[layer], trace.delta[layer + 1], W, np.abs(W), delta, r)
-    return [compare("11", layer, delta, transported_delta, 2 * allowed)]
+    z, _, delta = opened(case, trace)
+    r, W = rd.rounding(case.dtype), case.W[layer + 1]
+    _, allowed = transported(case.hidden, z[layer], delta[layer + 1], W, np.abs(W), delta[layer], r)
+    return [compare("11", layer, delta[layer], transported_delta, 2 * allowed)]
 
 
 @quiet
@@ -293,20 +300,21 @@ def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[F
     """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
 
     `alone` is the trace of a batch of that one pair, whose total loss is L_i. Both backward passes are the engine's,
-    each within its running error; where the two forward passes differ in rounding, the difference seen is carried on.
+    each within its running error; where the two forward passes differ, the difference seen is carried on, so `alone`
+    is to be audited itself.
     """
-    assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
-    assert alone.z is not None and alone.a is not None  # noqa: PT018
     rows = slice(sample, sample + 1)
     single = case.on_batch(case.x[rows], case.y[rows])
-    z = {l: trace.z[l][rows] for l in case.layers}
-    a = {0: single.x, **{l: trace.a[l][rows] for l in case.layers}}
-    z_apart = {l: np.abs(z[l] - alone.z[l]) for l in case.layers}
-    a_apart = {0: np.zeros_like(single.x), **{l: np.abs(a[l] - alone.a[l]) for l in case.layers}}
+    batch_z, batch_a, batch_delta = opened(case, trace)
+    alone_z, alone_a, _ = opened(single, alone)
+    z = {l: batch_z[l][rows] for l in case.layers}
+    a = {l: batch_a[l][rows] for l in batch_a}
+    z_apart = {l: np.abs(z[l] - alone_z[l]) for l in z}
+    a_apart = {l: np.abs(a[l] - alone_a[l]) for l in a}
     _, dW_error, db_error = backward_error(single, z, a, z_apart, a_apart)
     findings = []
     for l in case.layers:
-        delta = trace.delta[l][rows]
+        delta = batch_delta[l][rows]
         expected_W, expected_b = eq.eq_5a(delta, eq.eq_6a(a[l - 1]))[0], eq.eq_5b(delta, eq.eq_6b(delta))[0]
         findings.append(compare("5a", l, alone.dW[l], expected_W, 2 * dW_error[l]))
         findings.append(compare("5b", l, alone.db[l], expected_b, 2 * db_error[l]))

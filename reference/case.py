@@ -189,7 +189,7 @@ def from_json(text: str) -> Case:
         raise CaseError(f"a Case has the fields {sorted(set(data) - {'schema'})}, but should have {sorted(names)}")
     for name in ("W", "b"):
         if not isinstance(data[name], list):
-            raise CaseError(f"{name} is {data[name]!r}, but should be a list with one array a layer")
+            raise CaseError(f"{name} is {repr(data[name])[:60]}, but should be a list with one array a layer")
         data[name] = {l: numbers(f"{name}[{l}]", rows) for l, rows in enumerate(data[name], start=1)}
     x, y = numbers("x", data["x"]), numbers("y", data["y"])
     return Case(data["hidden"], data["output"], data["loss"], data["dtype"], data["W"], data["b"], x, y)

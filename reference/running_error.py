@@ -36,11 +36,11 @@ def variation(f: Callable[[Array], Array], x: Array, error: Array) -> Array:
 
 
 def carried_value(f: str, z: Array, error: Array) -> Array:
-    """The error of a = f(z) that comes from z: sup |f'| · error, or for softmax a_t (e_t + Σ_k a_k e_k)."""
+    """The error of f(z) that comes from z: sup |f'| · error, or for softmax a_t ((1 − a_t) e_t + Σ_{k≠t} a_k e_k)."""
     activation = ACTIVATIONS[f]
     if activation.coupled:
         a = activation.value(z)
-        return a * (error + (a * error).sum(axis=1, keepdims=True))
+        return a * ((1 - 2 * a) * error + (a * error).sum(axis=1, keepdims=True))
     steepest = np.abs(activation.derivative(z)) + variation(activation.derivative, z, error)
     return steepest * error
 
@@ -54,8 +54,11 @@ def carried_output_delta(case: Case, z: Array, a: Array, z_error: Array, a_error
     low, high = (0.0, 1.0) if loss.outputs else (-np.inf, np.inf)
     g_error = variation(lambda p: loss.derivative(np.clip(p, low, high), case.y), a, a_error)
     if f.coupled:
-        inner = (a * g).sum(axis=1, keepdims=True)
-        return a * (g_error + (a * g_error + g * a_error).sum(axis=1, keepdims=True)) + a_error * (g + inner)
+        # δ_t = a_t (g_t − Σ_k a_k g_k)
+        sum_error = (a * g_error + g * a_error).sum(axis=1, keepdims=True)
+        slope = loss.derivative(a, case.y)
+        centred = np.abs(slope - (a * slope).sum(axis=1, keepdims=True))
+        return a * (g_error + sum_error) + a_error * (centred + g_error + sum_error)
     df_error = variation(f.derivative, z, z_error)
     return g * df_error + g_error * (df + df_error)
 

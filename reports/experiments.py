@@ -50,7 +50,10 @@ def experiments(adapter: Adapter, case: Case, trace: Trace, rng: np.random.Gener
     yield from audit.audit_composed(case, trace)
     sample = int(rng.integers(case.samples))
     rows = slice(sample, sample + 1)
-    yield from audit.audit_partial(case, trace, sample, adapter.trace(case.on_batch(case.x[rows], case.y[rows])))
+    single = case.on_batch(case.x[rows], case.y[rows])
+    alone = adapter.trace(single)
+    yield from audit.audit(single, alone)
+    yield from audit.audit_partial(case, trace, sample, alone)
     if hasattr(adapter, "layer_vjp"):
         yield from one_layer(adapter.layer_vjp, case, trace, rng)
 

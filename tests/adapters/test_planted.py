@@ -260,13 +260,13 @@ def jax_sum_over_t(g, z):
 # --- NumPy: another step in place of one of the reference's
 
 
-def step_in_numpy(name, wrong, calls_from_last=True):
-    """Plant an equation that the backward pass calls once a layer, from the last down, or once."""
+def step_in_numpy(name, wrong):
+    """Plant an equation: (14) is called for one layer after the other from the last down, (7) from the first up."""
 
     def plant(patch, layer, case):
         right = getattr(equations, name)
-        count = {"eq_14": case.last - layer + 1, "eq_7a": case.last - layer + 1, "eq_7b": case.last - layer + 1}
-        chosen = of_layer(right, lambda *operands: wrong(right, case.dtype, *operands), count.get(name, 1))
+        call = {"eq_14": case.last - layer + 1, "eq_7a": layer, "eq_7b": layer}.get(name, 1)
+        chosen = of_layer(right, lambda *operands: wrong(right, case.dtype, *operands), call)
         planted = SimpleNamespace(**{**vars(equations), name: chosen})
         patch.setattr(network, "eq", planted)
 
@@ -342,7 +342,9 @@ FAULTS = [
         jax=parameters_in_jax(jax_transposed),
     ),
     *(
-        Fault("transposed weight, w_ft as (14) is printed", "numpy", step_in_numpy("eq_14", numpy_transposed), l, "14", k)
+        Fault(
+            "transposed weight, w_ft as (14) is printed", "numpy", step_in_numpy("eq_14", numpy_transposed), l, "14", k
+        )
         for l, k in ((3, 2), (2, 1))
     ),
     *both(
@@ -522,7 +524,10 @@ REPORTED = {
     "a before its activation": (lambda t: replace(t, a={**t.a, 2: t.z[2]}), ("a", 2)),
     "a of neighbouring samples": (lambda t: replace(t, a={**t.a, 1: np.roll(t.a[1], 1, axis=0)}), ("a", 1)),
     "L_i averaged over t": (lambda t: replace(t, losses=t.losses / SQUARE.widths[-1]), ("8", 3)),
-    "δ of neighbouring samples": (lambda t: replace(t, delta={**t.delta, 2: np.roll(t.delta[2], 1, axis=0)}), ("14", 2)),
+    "δ of neighbouring samples": (
+        lambda t: replace(t, delta={**t.delta, 2: np.roll(t.delta[2], 1, axis=0)}),
+        ("14", 2),
+    ),
     "δ averaged": (lambda t: replace(t, delta={l: d / SQUARE.samples for l, d in t.delta.items()}), ("9", 3)),
     "dW transposed": (lambda t: replace(t, dW={**t.dW, 2: t.dW[2].T}), ("7a", 2)),
     "dW with the other sign": (lambda t: replace(t, dW=scaled(t.dW, 1, -1)), ("7a", 1)),

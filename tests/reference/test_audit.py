@@ -710,6 +710,38 @@ def test_wrong_jacobians_are_caught(combination, layer, dtype):
     assert found(dW * 1.001, db * 1.001, dz * 1.001) == [("6a", layer), ("6b", layer), ("13", layer - 1)]
 
 
+LAST_DIGITS = pytest.mark.parametrize(("dtype", "off"), [("float32", 2e-5), ("float64", 2e-13)])
+
+
+def largest_off(array, off):
+    """The array with its largest element off by that share."""
+    index = np.unravel_index(np.argmax(np.abs(array)), array.shape)
+    wrong = array.copy()
+    wrong[index] *= 1 + off
+    return wrong
+
+
+@LAST_DIGITS
+@pytest.mark.parametrize("layer", [2, 3])
+@combinations
+def test_a_jacobian_off_in_its_last_digits_is_caught(combination, layer, dtype, off):
+    case, trace = pair(combination, dtype)
+    cotangent = cotangent_of(case, layer, dtype)
+    dW, db, dz = vjp(case, trace, layer, cotangent, dtype)
+    wrong = largest_off(dW, off), largest_off(db, off), largest_off(dz, off)
+    findings = audit_jacobian(case, trace, layer, cotangent, wrong)
+    assert broken_places(findings) == [("6a", layer), ("6b", layer), ("13", layer - 1)]
+
+
+@LAST_DIGITS
+@combinations
+def test_a_composed_equation_off_in_its_last_digits_is_caught(combination, dtype, off):
+    case, trace = pair(combination, dtype)
+    for field, layer, equation in (("z", 2, "12"), ("dW", 3, "10a"), ("db", 3, "10b")):
+        wrong = replaced(trace, field, layer, largest_off(getattr(trace, field)[layer], off))
+        assert_localised(audit_composed(case, wrong), equation, layer)
+
+
 # --- the chain, (11)
 
 
