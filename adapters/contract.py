@@ -78,7 +78,7 @@ def load(spec: str, device: str = "cpu") -> Adapter:
         adapter = getattr(module, class_name)() if device == "cpu" else getattr(module, class_name)(device=device)
     except AdapterError:
         raise
-    except Exception as error:  # a stranger's constructor: whatever it raises is its answer
+    except (Exception, SystemExit) as error:  # a stranger's constructor: whatever it raises is its answer
         raise AdapterError(f"adapter {spec!r} cannot be made: {describe(error)}") from error
     for member in ("name", "supports", "trace"):
         if not hasattr(adapter, member):
@@ -100,7 +100,7 @@ def import_module(where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except AdapterError:
         raise
-    except Exception as error:  # a stranger's module: whatever it raises is its answer
+    except (Exception, SystemExit) as error:  # a stranger's module: whatever it raises is its answer
         raise AdapterError(f"adapter {where!r} does not import: {describe(error)}") from error
     return module
 

@@ -10,26 +10,26 @@ VALUE: dict[str, dict[str, float]] = {
     "float32": {
         "sigmoid": 4.5,
         "tanh": 5.5,
-        "gelu": 6.5,
-        "softplus": 4.0,
+        "gelu": 8.0,
+        "softplus": 5.0,
         "silu": 5.0,
         "softmax": 1.5,
         "half_squared_error": 3.0,
         "binary_cross_entropy": 4.0,
-        "binary_cross_entropy_on_logits": 3.5,
+        "binary_cross_entropy_on_logits": 4.5,
         "categorical_cross_entropy": 3.5,
         "categorical_cross_entropy_on_logits": 2.0,
     },
     "float64": {
         "sigmoid": 3.0,
         "tanh": 8.0,
-        "gelu": 2.5,
-        "softplus": 4.0,
-        "silu": 3.5,
+        "gelu": 3.0,
+        "softplus": 5.0,
+        "silu": 4.5,
         "softmax": 1.5,
         "half_squared_error": 3.0,
         "binary_cross_entropy": 4.0,
-        "binary_cross_entropy_on_logits": 3.5,
+        "binary_cross_entropy_on_logits": 4.5,
         "categorical_cross_entropy": 3.5,
         "categorical_cross_entropy_on_logits": 2.0,
     },
@@ -37,7 +37,7 @@ VALUE: dict[str, dict[str, float]] = {
 """Of f(z), and of one component's contribution to a loss."""
 
 DERIVATIVE: dict[str, dict[str, float]] = {
-    "float32": {"sigmoid": 5.5, "tanh": 10.0, "gelu": 5.5, "softplus": 4.5, "silu": 6.0},
-    "float64": {"sigmoid": 4.0, "tanh": 16.0, "gelu": 2.5, "softplus": 3.5, "silu": 4.5},
+    "float32": {"sigmoid": 5.5, "tanh": 10.0, "gelu": 6.0, "softplus": 4.5, "silu": 6.0},
+    "float64": {"sigmoid": 4.5, "tanh": 16.0, "gelu": 3.0, "softplus": 3.5, "silu": 4.5},
 }
 """Of f'(z), as an engine's autodiff gives it. Softmax's Jacobian is made of its values, and takes their k_f."""

@@ -77,7 +77,7 @@ def parser() -> Parser:
     audit.add_argument(
         "--engines",
         type=names(tuple(ENGINES), "engine"),
-        help=f"of {', '.join(ENGINES)} (default: all, or none beside --adapter)".join(ENGINES),
+        help=f"of {', '.join(ENGINES)} (default: all, or none beside --adapter)",
     )
     audit.add_argument(
         "--adapter", action="append", default=[], help="audit path/to/file.py:ClassName as well; repeatable"
@@ -98,7 +98,7 @@ def parser() -> Parser:
     page.add_argument("--out", type=Path, help="output folder (default: the results' own)")
 
     sweep = verbs.add_parser("sweep", help="measure the accuracy of every scalar function in every engine")
-    sweep.add_argument("--inputs", type=positive, default=2**16, help="inputs a function (default 65536)")
+    sweep.add_argument("--inputs", type=positive, default=2**18, help="inputs a function (default 262144)")
     sweep.add_argument("--seed", type=seed, default=SEED, help=f"of the inputs (default {SEED})")
     sweep.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 

@@ -4,14 +4,13 @@ Every engine is timed in a process of its own, so that no thread pool of another
 a round each contestant is asked once, while the others wait on a pipe. A ratio is that of the medians over the rounds.
 """
 
-import gc
 import multiprocessing
 import os
 import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -39,7 +38,7 @@ ENOUGH = 5e-3
 """Seconds that one measurement takes at least; a call that is shorter is repeated."""
 
 SETTLE = 0.05
-"""Seconds before each measurement with more than one thread: OpenBLAS and OpenMP threads spin for a while after work."""
+"""Seconds before each measurement with several threads: those of OpenBLAS and OpenMP spin for a while after work."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PJRT_NPROC")
 """The variables that torch, NumPy's BLAS and XLA take their number of threads from."""
@@ -61,8 +60,9 @@ class Sizes:
     """What is measured: networks of three weight layers, all of one width.
 
     audited    widths at which the audit stands beside every engine's trace
-    checked    those of them at which it stands beside gradcheck; more than 100 wide, the slow mode takes minutes
+    checked    those of them at which it stands beside gradcheck; at width 256, the slow mode takes minutes
     networks   widths at which NumPy's forward and backward pass stands beside torch's
+    threads    of every engine alike
     """
 
     engines: tuple[str, ...] = tuple(ENGINES)
@@ -187,7 +187,14 @@ TASKS: dict[str, Callable[[Adapter, Case, Trace | None], Work]] = {
 
 
 def timed(work: Work) -> float:
-    """Seconds of one call: the mean over as many calls as fill ENOUGH."""
+    """Seconds of one call: the mean over as many calls as fill ENOUGH.
+
+    Before them, a call of less than ENOUGH finds its caches cold, and does not count.
+    """
+    start = time.perf_counter()
+    work()
+    if (elapsed := time.perf_counter() - start) >= ENOUGH:
+        return elapsed
     calls, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < ENOUGH:
         work()
@@ -208,7 +215,6 @@ def serve(pipe: Connection, engine: str) -> None:
         while True:
             verb, *arguments = pipe.recv()
             if verb == "time":
-                gc.collect()
                 pipe.send(("done", timed(prepared[arguments[0]])))
                 continue
             task, of, trace = arguments
@@ -218,8 +224,11 @@ def serve(pipe: Connection, engine: str) -> None:
             pipe.send(("done", (len(prepared) - 1, first if task == "trace" else None)))
     except EOFError:
         return
-    except Exception as error:  # whatever an engine raises is its answer
+    except Exception as error:  # whatever an engine raises is its answer, and its last
         pipe.send(("failed", describe(error)))
+        with suppress(EOFError):
+            while True:
+                pipe.recv()
 
 
 # --- the parent, which asks in turn
@@ -333,8 +342,6 @@ def beside_engines(made: dict[str, Worker], width: int, sizes: Sizes, rounds: in
             contestants["trace", engine, dtype], trace = made[engine].prepare("trace", of)
             contestants["audit", engine, dtype], _ = made["numpy"].prepare("audit", of, trace)
     modes = ("fast", "slow") if width in sizes.checked else ()
-    if threads != sizes.threads[0]:
-        modes = modes[:1]  # the slow mode is a loop of small calls: a second thread has nothing to do there
     for mode in modes:
         contestants["gradcheck", "torch-eager", mode], _ = made["torch-eager"].prepare(f"gradcheck {mode}", of)
     times = in_turns(contestants, rounds, {("gradcheck", "torch-eager", "slow"): sizes.slow_rounds})
@@ -376,7 +383,7 @@ def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record
     found: dict[str, list[Record]] = {"audit": [], "gradcheck": [], "network": []}
 
     def say(what: str, threads: int) -> None:
-        console.print(f"{time.perf_counter() - clock:4.0f} s  {what}, {threads} threads", highlight=False)
+        console.print(f"{time.perf_counter() - clock:4.0f} s  {what}, threads: {threads}", highlight=False)
 
     for threads in sizes.threads:
         with workers(sizes.engines, threads) as made:
@@ -404,7 +411,7 @@ def load_average() -> float | None:
 
 def tables(found: Record) -> list[Table]:
     """One table a comparison: medians over the rounds, and their ratios."""
-    about = f"{found['request']['samples']} samples, medians of {found['request']['rounds']} rounds"
+    about = f"{found['request']['samples']} samples, medians of {found['request']['rounds']} rounds, ms"
     audits = table(f"audit beside the engine's trace: {about}", ("engine", "dtype"), ("trace", "audit", "audit/trace"))
     for row in found["audit"]:
         audits.add_row(
@@ -431,7 +438,7 @@ def table(title: str, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table
     for heading in names:
         made.add_column(heading, no_wrap=True)
     for heading in numbers:
-        made.add_column(heading, justify="right")
+        made.add_column(heading, justify="right", no_wrap=True)
     return made
 
 
@@ -442,10 +449,9 @@ def head(row: Record) -> tuple[str, str, str]:
 
 def duration(timing: Record) -> str:
     """A median in milliseconds, three digits."""
-    milliseconds = 1e3 * timing["median"]
-    return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"
+    return times(1e3 * timing["median"])
 
 
-def times(ratio: float) -> str:
-    """A ratio, three digits."""
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+def times(number: float) -> str:
+    """A number, three digits."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -88,7 +88,8 @@ def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, case
     try:
         for index, case in enumerate(cases):
             if (supported := adapter.supports(case)) is not True:
-                verdict, reason = "not-run", str(supported)
+                if tally.holds() or not tally.worst:  # what broke before stays broken
+                    verdict, reason = "not-run", str(supported)
                 break
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
                 trace = adapter.trace(case)
@@ -98,7 +99,10 @@ def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, case
             count += 1
     except MalformedTrace as error:
         verdict, reason = "breaks", f"case {count}: malformed trace: {error}"
-    except Exception as error:  # an adapter's failure is a finding about it, never the end of the campaign
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # an adapter's failure is a finding about it, never the end of the campaign
         verdict, reason = "breaks", f"case {count}: {describe(error)}"
     return {
         "id": cell_id(adapter, device, dtype, *names),

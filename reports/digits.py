@@ -46,6 +46,14 @@ def flat(W: Layers, b: Layers) -> np.ndarray[Any, Any]:
     return np.concatenate([array.ravel() for layers in (W, b) for array in layers.values()])
 
 
+def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
+    """Raise MalformedTrace unless a step starts from exactly what the step before left."""
+    for name, layers, left in (("W", W, left_W), ("b", b, left_b)):
+        for l in left:
+            if l not in layers or not np.array_equal(layers[l], left[l]):
+                raise MalformedTrace(f"{name} of layer {l} is not what the step before left")
+
+
 def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
     """Accuracy on a data set of the network that a step left."""
     x, y = data
@@ -67,8 +75,11 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
         verdict, reason = "not-run", f"{adapter.name} has no train"
     else:
         reference = reference_weights(case, plan)
+        W, b = case.W, case.b
         try:
             for step, batch in zip(adapter.train(case, plan), plan.batches, strict=True):
+                require_start(step.W, step.b, W, b)
+                W, b = step.new_W, step.new_b
                 now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
                 findings = audit(now, step.trace) + audit_update(now, step.trace, step.new_W, step.new_b, LEARNING_RATE)
                 curves["ratio"].append(tally.add(findings, done))
@@ -82,7 +93,10 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
             scores = {name: predicted(case, step, getattr(split, name)) for name in split._fields}
         except (MalformedTrace, CaseError) as error:
             verdict, reason = "breaks", f"step {done}: {error}"
-        except Exception as error:  # an adapter's failure is a finding about it, never the end of the campaign
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # an adapter's failure is a finding about it, never the end of the campaign
             verdict, reason = "breaks", f"step {done}: {describe(error)}"
     yield {
         "id": cell_id(adapter, device, dtype, "digits"),

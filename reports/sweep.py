@@ -30,6 +30,9 @@ BITS = 200
 ORDINARY = 20.0
 """|z| up to which k_f is claimed. Beyond, engines take shortcuts (torch's softplus is linear): listed as found."""
 
+BENDING = 4.0
+"""|z| within which the functions bend."""
+
 EXTREME = 80.0
 """Largest |z| that is swept: e^{−80} is a normal number in float32."""
 
@@ -95,9 +98,9 @@ def balls(values: Array) -> list[arb]:
 
 
 def inputs(rng: np.random.Generator, count: int, dtype: str) -> Array:
-    """Half of them even on ±20, a quarter even on ±80, a quarter of magnitudes down to 2⁻⁶⁰."""
+    """A quarter each: even on ±4, where the functions bend, on ±20 and on ±80, and magnitudes down to 2⁻⁶⁰."""
     small = np.exp2(rng.uniform(-60, 4, count // 4)) * rng.choice([-1, 1], count // 4)
-    even = [rng.uniform(-ORDINARY, ORDINARY, count // 2), rng.uniform(-EXTREME, EXTREME, count // 4)]
+    even = [rng.uniform(-bound, bound, count // 4) for bound in (BENDING, ORDINARY, EXTREME)]
     return np.concatenate([*even, small]).astype(dtype).astype(np.float64)
 
 

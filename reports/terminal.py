@@ -28,11 +28,16 @@ def progress(console: Console) -> Progress:
 
 def summary(results: Record) -> Table:
     """A row for each engine and dtype: verdicts, elements compared, worst ratio and where, seconds."""
-    table = Table(title="ratio = |observed − expected| / allowed; up to 1 holds", title_style="dim", box=box.SIMPLE)
+    table = Table(
+        title="worst ratio = |observed − expected| / allowed; up to 1 holds",
+        title_style="dim",
+        box=box.SIMPLE,
+        padding=(0, 0),
+    )
     for heading in ("engine", "dtype"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("holds", "breaks", "not run", "elements", "worst ratio", "in", "seconds"):
-        table.add_column(heading, justify="right", min_width=min(len(heading), 7))
+    for heading in ("holds", "breaks", "not run", "elements", "worst", "in", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
     groups: dict[tuple[str, str], list[Record]] = {}
     for cell in (*results["cells"], *results["training"]):
         groups.setdefault((cell["engine"], cell["dtype"]), []).append(cell)

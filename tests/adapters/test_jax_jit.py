@@ -29,7 +29,10 @@ def cleared():
         compiled.cache_clear()
 
 
-def case_of(dtype="float32", shape=Shape((4, 3, 3), 6), seed=3):
+SHAPE = Shape((4, 3, 3), 6)
+
+
+def case_of(dtype="float32", shape=SHAPE, seed=3):
     return draw_case(np.random.default_rng(seed), COMBINATION, shape, dtype)
 
 

@@ -40,7 +40,11 @@ def case_of(dtype):
 def of_layer(right, wrong, layer):
     """A function that is called once a layer, in order: the wrong one in one layer, the right one in the others."""
     calls = itertools.count(1)
-    return lambda *operands: (wrong if next(calls) == layer else right)(*operands)
+
+    def function(*operands):
+        return (wrong if next(calls) == layer else right)(*operands)
+
+    return function
 
 
 # --- torch: a torch.autograd.Function with a wrong backward

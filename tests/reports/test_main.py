@@ -1,0 +1,425 @@
+"""The command line: what it writes, its exit status, and one line for whatever cannot be done."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adapters.contract import ENGINES
+from reference.activations import HIDDEN, OUTPUT
+from reference.case import to_json
+from reference.cases import Combination, Shape, draw_case
+from reference.losses import LOSSES
+from reference.rounding import DTYPES
+from reports import __main__ as command
+from reports import results
+
+SMALL = ("--engines", "numpy", "--hidden", "tanh", "--output", "sigmoid", "--cases", "2", "--no-training")
+
+GOOD = """
+from adapters.numpy_engine import NumpyEngine
+class Mine(NumpyEngine):
+    name = "mine"
+"""
+
+BROKEN = """
+from dataclasses import replace
+from adapters.numpy_engine import NumpyEngine
+class Mine(NumpyEngine):
+    name = "mine"
+    def trace(self, case):
+        trace = super().trace(case)
+        return replace(trace, db={**trace.db, 2: 2 * trace.db[2]})
+"""
+
+
+@pytest.fixture
+def call(capsys, tmp_path):
+    """A function that runs the command in this process: its exit status, stdout and stderr."""
+
+    def run(*arguments):
+        try:
+            status = command.main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            status = error.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path):
+    """An output folder with results in it, from before."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "results.json").write_text("before")
+    return folder
+
+
+def written(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def case_text(**changes):
+    """A Case as JSON, with some of its fields changed."""
+    case = draw_case(
+        np.random.default_rng(0), Combination("tanh", "sigmoid", "binary_cross_entropy"), Shape((3, 4, 2), 5), "float32"
+    )
+    return json.dumps({**json.loads(to_json(case)), **changes})
+
+
+# --- a small audit
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Status and results of a small audit."""
+    folder = tmp_path_factory.mktemp("small")
+    return command.main(["audit", *SMALL, "--seed", "5", "--out", str(folder)]), written(folder)
+
+
+def test_a_small_audit_holds(small):
+    status, found = small
+    assert status == 0
+    assert {cell["verdict"] for cell in found["cells"]} == {"holds"}
+    assert found["training"] == []
+    assert [cell["id"] for cell in found["cells"]] == [
+        f"numpy/cpu/{dtype}/tanh/sigmoid/{loss}"
+        for dtype in DTYPES
+        for loss in ("half_squared_error", "binary_cross_entropy", "binary_cross_entropy_on_logits")
+    ]
+
+
+def test_results_have_their_schema(small):
+    _, found = small
+    assert found["schema"] == results.SCHEMA
+    assert set(found) == {"schema", "environment", "request", "cells", "training"}
+    assert found["request"] == {
+        "engines": ["numpy"],
+        "dtypes": list(DTYPES),
+        "device": "cpu",
+        "cases": 2,
+        "seed": 5,
+    }
+    assert set(found["environment"]) == {
+        *("python", "platform", "processor", "cores", "versions", "blas", "devices", "flags"),
+        *("seed", "started", "seconds"),
+    }
+    assert found["environment"]["seed"] == 5
+    for cell in found["cells"]:
+        assert set(cell) == {
+            *("id", "engine", "device", "dtype", "hidden", "output", "loss", "verdict", "reason", "cases"),
+            *("elements", "seconds", "findings"),
+        }
+        assert cell["cases"] == 2
+        for finding in cell["findings"]:
+            assert set(finding) == {"equation", "layer", "ratio", "elements", "worst"}
+            assert set(finding["worst"]) == {"case", "index", "observed", "expected", "allowed"}
+            assert 0 <= finding["ratio"] <= 1
+
+
+def test_the_same_seed_writes_the_same(call, tmp_path):
+    for name in ("one", "two"):
+        call("audit", *SMALL, "--dtypes", "float64", "--out", tmp_path / name)
+    one, two = (written(tmp_path / name) for name in ("one", "two"))
+    for cells in zip(one["cells"], two["cells"], strict=True):
+        first, second = ({key: value for key, value in cell.items() if key != "seconds"} for cell in cells)
+        assert first == second
+
+
+def test_the_terminal_names_what_was_written(call, tmp_path):
+    status, text, err = call("audit", *SMALL, "--dtypes", "float32", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    assert "numpy" in text
+    assert str(tmp_path / "results.json") in text
+
+
+def test_results_take_the_place_of_the_old(call, out):
+    assert call("audit", *SMALL, "--out", out)[0] == 0
+    assert written(out)["schema"] == results.SCHEMA
+
+
+def test_training_is_part_of_an_audit(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.digits, "EPOCHS", 1)
+    arguments = [argument for argument in SMALL if argument != "--no-training"]
+    status, _, _ = call("audit", *arguments, "--dtypes", "float32", "--out", tmp_path)
+    assert status == 0
+    (run,) = written(tmp_path)["training"]
+    assert (run["id"], run["verdict"]) == ("numpy/cpu/float32/digits", "holds")
+
+
+# --- adapters
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A function that writes an adapter file and gives the option's value."""
+
+    def write(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return f"{path}:Mine"
+
+    return write
+
+
+def test_an_adapter_runs_alone(call, adapter, tmp_path):
+    status, _, _ = call("audit", *SMALL[2:], "--adapter", adapter(GOOD), "--out", tmp_path)
+    assert status == 0
+    assert {cell["engine"] for cell in written(tmp_path)["cells"]} == {"mine"}
+
+
+def test_an_adapter_runs_beside_engines(call, adapter, tmp_path):
+    assert call("audit", *SMALL, "--adapter", adapter(GOOD), "--out", tmp_path)[0] == 0
+    assert {cell["engine"] for cell in written(tmp_path)["cells"]} == {"numpy", "mine"}
+
+
+def test_a_broken_adapter_gives_1(call, adapter, tmp_path):
+    status, text, err = call("audit", *SMALL, "--adapter", adapter(BROKEN), "--out", tmp_path)
+    assert (status, err) == (1, "")
+    assert {cell["verdict"] for cell in written(tmp_path)["cells"] if cell["engine"] == "numpy"} == {"holds"}
+    mine = [cell for cell in written(tmp_path)["cells"] if cell["engine"] == "mine"]
+    assert {cell["verdict"] for cell in mine} == {"breaks"}
+    assert "mine/cpu/float32/tanh/sigmoid/binary_cross_entropy: (7b) in layer 2" in text
+
+
+@pytest.mark.parametrize(
+    "body", ["raise RuntimeError('a\\nb')", "return None", "import sys; sys.exit(0)"], ids=["raises", "none", "exits"]
+)
+def test_an_adapter_that_fails_gives_1_and_results(call, adapter, tmp_path, body):
+    text = f"class Mine:\n name = 'mine'\n def supports(self, case): return True\n def trace(self, case): {body}\n"
+    assert call("audit", *SMALL, "--adapter", adapter(text), "--out", tmp_path)[0] == 1
+    assert {cell["verdict"] for cell in written(tmp_path)["cells"]} == {"holds", "breaks"}
+
+
+def test_what_is_not_run_alone_gives_1(call, adapter, tmp_path):
+    text = "class Mine:\n name = 'mine'\n trace = None\n def supports(self, case): return 'not today'\n"
+    status, _, _ = call("audit", *SMALL[2:], "--adapter", adapter(text), "--out", tmp_path)
+    assert status == 1
+    assert {cell["reason"] for cell in written(tmp_path)["cells"]} == {"not today"}
+
+
+# --- one Case from a file
+
+
+def test_a_case_from_a_file(call, tmp_path):
+    path = tmp_path / "case.json"
+    path.write_text(case_text())
+    status, _, _ = call("audit", "--engines", "numpy", "--case", path, "--out", tmp_path)
+    assert status == 0
+    (cell,) = written(tmp_path)["cells"]
+    assert (cell["id"], cell["cases"]) == ("numpy/cpu/float32/tanh/sigmoid/binary_cross_entropy", 1)
+    assert written(tmp_path)["training"] == []
+
+
+# --- what cannot be done
+
+
+def refused(call, out, *arguments):
+    """The one line on stderr; the exit status is 2, and the old results stay."""
+    status, text, err = call(*arguments)
+    assert status == 2, f"the exit status is {status}, but should be 2: {text}{err}"
+    assert err.startswith("error: "), f"stderr is {err!r}, but should start with 'error: '"
+    assert err.endswith("\n"), f"stderr is {err!r}, but should end its line"
+    assert len(err.splitlines()) == 1, f"stderr is {err!r}, but should be one line"
+    assert "Traceback" not in text + err
+    assert (out / "results.json").read_text() == "before", "the old results are gone"
+    assert sorted(path.name for path in out.iterdir()) == ["results.json"], "something was written beside them"
+    return err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--engines", "tensorflow", tuple(ENGINES)),
+        ("--engines", "", tuple(ENGINES)),
+        ("--dtypes", "float16", DTYPES),
+        ("--hidden", "softmax", HIDDEN),
+        ("--output", "swish", OUTPUT),
+        ("--loss", "hinge", tuple(LOSSES)),
+        ("--device", "tpu", ("cpu", "gpu")),
+        ("--cases", "0", ("at least 1",)),
+        ("--cases", "-3", ("at least 1",)),
+        ("--cases", "many", ("at least 1",)),
+        ("--cases", "1.5", ("at least 1",)),
+        ("--seed", "-1", ("at least 0",)),
+        ("--seed", "x", ("at least 0",)),
+    ],
+)
+def test_a_value_that_is_not_allowed(call, out, option, value, allowed):
+    err = refused(call, out, "audit", *SMALL, f"{option}={value}", "--out", out)
+    assert option in err
+    for part in (repr(value), *allowed):
+        assert part in err, f"the message is {err!r}, but should name {part!r}"
+
+
+@pytest.mark.parametrize("option", ["--engines", "--dtypes", "--hidden", "--output", "--loss"])
+def test_one_bad_name_among_good_ones(call, out, option):
+    good = {"--engines": "numpy", "--dtypes": "float32", "--hidden": "tanh", "--output": "tanh"}
+    err = refused(
+        call, out, "audit", *SMALL, option, f"{good.get(option, 'half_squared_error')},nonsense", "--out", out
+    )
+    assert "'nonsense'" in err
+
+
+def test_a_loss_that_fits_no_output(call, out):
+    err = refused(call, out, "audit", *SMALL, "--loss", "categorical_cross_entropy", "--out", out)
+    assert "categorical_cross_entropy" in err
+    assert "sigmoid" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["audit", "--nonsense"], ["audit", "--cases"]], ids=str)
+def test_a_call_that_is_none(call, out, arguments):
+    refused(call, out, *arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "def broken(:\n",
+        "import there_is_no_such_module\n",
+        "x = 1\n",
+        "class Mine:\n    pass\n",
+        "import sys\nsys.exit(0)\n",
+    ],
+    ids=["missing", "syntax", "import", "no class", "no members", "exits"],
+)
+def test_an_adapter_that_cannot_be_had(call, out, tmp_path, text):
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text)
+    err = refused(call, out, "audit", *SMALL, "--adapter", f"{path}:Mine", "--out", out)
+    assert str(path) in err
+
+
+def test_an_adapter_without_a_class(call, out):
+    err = refused(call, out, "audit", *SMALL, "--adapter", "mine.py", "--out", out)
+    for part in ("'mine.py'", *ENGINES, "path/to/file.py:ClassName"):
+        assert part in err
+
+
+def test_a_gpu_that_is_not_there(call, out):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a GPU here")
+    err = refused(call, out, "audit", *SMALL[2:], "--engines", "torch-eager", "--device", "gpu", "--out", out)
+    for part in ("'gpu'", "torch-eager", "cpu"):
+        assert part in err
+
+
+@pytest.mark.parametrize("below", [".", "folder", "a/b"])
+def test_an_output_folder_that_cannot_be_written(call, out, tmp_path, below):
+    file = tmp_path / "file"
+    file.write_text("here")
+    err = refused(call, out, "audit", *SMALL, "--out", file / below)
+    assert repr(str(file / below)) in err
+    assert file.read_text() == "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (None, "case.json"),
+        (b"\xff\xfe\x00", "case.json"),
+        ("", "JSON"),
+        ("{", "JSON"),
+        ("[]", "list"),
+        ("{}", "schema"),
+        (case_text(schema="backprop-parity/case/0"), "backprop-parity/case/0"),
+        (case_text(colour="red"), "colour"),
+        (case_text(hidden="swish"), "'swish' is unknown: choose from identity, sigmoid"),
+        (case_text(output=["tanh"]), "tanh"),
+        (case_text(dtype="float16"), "'float16' is unknown: choose from float32, float64"),
+        (case_text(loss="categorical_cross_entropy"), "'categorical_cross_entropy' fits the output softmax"),
+        (case_text(W=[[[1.0]], [[1.0]]]), "W[1]"),
+        (case_text(W=[]), "layers of W are []"),
+        (case_text(W=None), "W is None"),
+        (case_text(b=[[0.0], [0.0, 0.0]]), "b[1]"),
+        (case_text(x=[[0.0, 0.0, 0.0], [0.0]]), "x is no array"),
+        (case_text(x=[]), "x has shape (0,)"),
+        (case_text(x=[["one", "two", "three"]]), "x is no array"),
+        (case_text(x=[[0.1, 0.2, 0.3]] * 5), "x at (0, 0) is 0.1"),
+        (case_text(y=[[0.0, 0.0]]), "y has shape (1, 2)"),
+        (case_text(y=[[0.0, 2.0]] * 5), "y at (0, 1) is 2.0"),
+        (case_text(b=[["nan", 0, 0, 0], [0, 0]]), "b[1] at (0,) is nan"),
+        (case_text(b=[["inf", 0, 0, 0], [0, 0]]), "b[1] at (0,) is inf"),
+        (case_text(b=[[1e39, 0, 0, 0], [0, 0]]), "b[1] at (0,) is 1e+39"),
+        (case_text(b=[[10**400, 0, 0, 0], [0, 0]]), "b[1]"),
+        ("[" * 100_000, "JSON"),
+    ],
+    ids=lambda value: (
+        re.sub(r"\W+", "-", value[:30]) if isinstance(value, str) and not value.startswith(("{", "[")) else ""
+    ),
+)
+def test_a_case_that_is_none(call, out, tmp_path, text, part):
+    path = tmp_path / "case.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    err = refused(call, out, "audit", "--engines", "numpy", "--case", path, "--out", out)
+    assert part in err, f"the message is {err!r}, but should name {part!r}"
+
+
+def test_a_folder_is_no_case(call, out, tmp_path):
+    assert str(tmp_path) in refused(call, out, "audit", "--engines", "numpy", "--case", tmp_path, "--out", out)
+
+
+def test_a_bad_case_makes_no_folder(call, out, tmp_path):
+    """Nothing is done for a call that cannot be carried out."""
+    refused(call, out, "audit", "--engines", "numpy", "--case", tmp_path / "absent.json", "--out", tmp_path / "new")
+    assert not (tmp_path / "new").exists() or list((tmp_path / "new").iterdir()) == []
+
+
+def test_results_that_cannot_be_rendered(call, out):
+    assert "results.json" in refused(call, out, "render", out / "results.json")
+    assert "absent.json" in refused(call, out, "render", out / "absent.json")
+
+
+# --- render, help, and the command itself
+
+
+def test_render_gives_the_status_of_the_results(call, adapter, tmp_path):
+    for name, text, expected in (("good", GOOD, 0), ("bad", BROKEN, 1)):
+        folder = tmp_path / name
+        arguments = (*SMALL[2:], "--adapter", adapter(text), "--dtypes", "float32")
+        assert call("audit", *arguments, "--out", folder)[0] == expected
+        status, _, _ = call("render", folder / "results.json")
+        assert status == expected
+        assert (folder / "report.html").stat().st_size > 0
+
+
+def test_help_says_what_there_is(call):
+    status, text, _ = call("audit", "--help")
+    assert status == 0
+    flat = " ".join(text.split())
+    for part in (f"of {', '.join(ENGINES)} (default: all, or none beside --adapter)", ", ".join(DTYPES)):
+        assert flat.count(part) == 1, f"help has {part!r} {flat.count(part)} times, but should have it once"
+    assert "numpyof" not in flat
+
+
+def test_every_verb_has_help(call):
+    for verb in ("audit", "render", "sweep", "bench"):
+        status, text, _ = call(verb, "--help")
+        assert status == 0, f"the exit status of {verb} --help is {status}, but should be 0"
+        assert "--out" in text
+
+
+def test_python_m_reports(tmp_path):
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "reports", *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    status, text, err = run("audit", *SMALL, "--dtypes", "float32", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    assert "3 cells" in text
+    status, _, err = run("audit", "--engines", "tensorflow")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert "'tensorflow'" in err
