@@ -67,28 +67,35 @@ Check = tuple[str, int, Number, Number, Number]
 """Equation, layer, observed, expected, allowed."""
 
 
-def compare(equation: str, layer: int, observed: Number, expected: Number, allowed: Number) -> Finding:
-    """The finding of one equation in one layer.
+def finding(equation: str, layer: int, observed: Number, expected: Number, allowed: Number) -> Finding:
+    """The finding of one equation in one layer, for a caller that is `quiet`: to enter it costs a sixth of the rest.
 
     ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN,
     and so does an infinite allowance, which would allow anything.
     Raises MalformedTrace where the shapes differ.
     """
-    observed, expected = np.asarray(observed), np.asarray(expected)
+    observed, expected, allowed = np.asarray(observed, dtype=np.float64), np.asarray(expected), np.asarray(allowed)
     if observed.shape != expected.shape:
         raise MalformedTrace(
             f"equation ({equation}), layer {layer}: shape is {observed.shape}, but should be {expected.shape}"
         )
     if observed.size == 0:
         return Finding(equation, layer, float("nan"), 0, None)
-    allowed = np.broadcast_to(allowed, observed.shape)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        ratio = np.abs(observed - expected) / allowed
-        if not (ratio.max() <= 1 and allowed.max() < np.inf):
-            ratio = np.where(observed == expected, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
-    index = np.unravel_index(np.argmax(ratio), ratio.shape)  # argmax stops at the first NaN
-    worst = Worst(tuple(int(i) for i in index), float(observed[index]), float(expected[index]), float(allowed[index]))
-    return Finding(equation, layer, float(ratio[index]), observed.size, worst)
+    if allowed.shape != observed.shape:
+        allowed = np.broadcast_to(allowed, observed.shape)
+    ratio = np.asarray(observed - expected)
+    np.divide(np.abs(ratio, out=ratio), allowed, out=ratio)  # in place: on large layers, memory is what counts
+    at = int(ratio.argmax())  # argmax stops at the first NaN
+    if not (ratio.item(at) <= 1 and np.maximum.reduce(allowed, axis=None) < np.inf):
+        ratio = np.where(observed == expected, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
+        at = int(ratio.argmax())
+    index = tuple(map(int, np.unravel_index(at, ratio.shape)))
+    worst = Worst(index, observed.item(at), expected.item(at), allowed.item(at))
+    return Finding(equation, layer, ratio.item(at), observed.size, worst)
+
+
+compare = quiet(finding)
+"""The finding of one equation in one layer."""
 
 
 @quiet
@@ -100,7 +107,7 @@ def audit(case: Case, trace: Trace) -> list[Finding]:
     """
     require_complete(case, trace)
     checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
-    return [compare(*check) for check in checks(case, trace)]
+    return [finding(*check) for check in checks(case, trace)]
 
 
 @quiet
@@ -170,19 +177,18 @@ def local(case: Case, trace: Trace) -> Iterator[Check]:
     """The checks of `audit`, in the order of the computation."""
     z, a, delta = opened(case, trace)
     r, last = rd.rounding(case.dtype), case.last
-    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
 
     for l in case.layers:
         f = case.activation(l)
         expected = eq.total_input(case.W[l], case.b[l], a[l - 1])
-        yield "z", l, z[l], expected, rd.total_input_error(abs_W[l], case.b[l], a[l - 1], r)
+        yield "z", l, z[l], expected, rd.total_input_error(case.W[l], case.b[l], a[l - 1], r)
         yield "a", l, a[l], ACTIVATIONS[f].value(z[l]), rd.value_error(f, z[l], r)
 
     yield from losses(case, trace, z[last], a[last], r)
 
     yield "9", last, delta[last], *output_error_term(case, z[last], a[last], delta[last], r)
     for l in reversed(range(1, last)):
-        yield "14", l, delta[l], *transported(case.hidden, z[l], delta[l + 1], case.W[l + 1], abs_W[l + 1], delta[l], r)
+        yield "14", l, delta[l], *transported(case.hidden, z[l], delta[l + 1], case.W[l + 1], delta[l], r)
 
     for l in reversed(case.layers):
         yield "7a", l, trace.dW[l], eq.eq_7a(delta[l], a[l - 1]), rd.eq_7a_error(delta[l], a[l - 1], r)
@@ -209,10 +215,11 @@ def output_error_term(case: Case, z: Array, a: Array, observed: Array, r: rd.Rou
 
 
 def transported(
-    f: str, z: Array, delta_next: Array, W_next: Array, abs_W_next: Array, observed: Array, r: rd.Rounding
+    f: str, z: Array, delta_next: Array, W_next: Array, observed: Array, r: rd.Rounding
 ) -> tuple[Array, Array]:
     """What (14) gives, and its allowance: delta_next, or any cotangent in its place, taken back through W and f."""
-    summed, size = delta_next @ W_next, np.abs(delta_next) @ abs_W_next  # (N, n^l)
+    summed = (W_next.T @ delta_next.T).T  # (N, n^l); BLAS is up to half faster at this than at delta_next @ W_next
+    size = rd.product_of_sizes(delta_next, W_next)  # (N, n^l)
     df = ACTIVATIONS[f].derivative(z)
     allowed = rd.eq_14_error(df, rd.derivative_error(f, z, r), summed, size, len(W_next), r)
     return admissible(f, z, summed, observed, df * summed), allowed
@@ -276,7 +283,7 @@ def audit_jacobian(
     ]
     if layer > 1:
         W = case.W[layer]
-        expected, allowed = transported(f, z_prev, cotangent, W, np.abs(W), dz, r)
+        expected, allowed = transported(f, z_prev, cotangent, W, dz, r)
         if not np.isin(z_prev, [kink.at for kink in ACTIVATIONS[f].kinks]).any():
             expected = eq.eq_11(cotangent, eq.eq_13(W, ACTIVATIONS[f].derivative(z_prev)))
         findings.append(compare("13", layer - 1, dz, expected, allowed))
@@ -291,7 +298,7 @@ def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) 
     """
     z, _, delta = opened(case, trace)
     r, W = rd.rounding(case.dtype), case.W[layer + 1]
-    _, allowed = transported(case.hidden, z[layer], delta[layer + 1], W, np.abs(W), delta[layer], r)
+    _, allowed = transported(case.hidden, z[layer], delta[layer + 1], W, delta[layer], r)
     return [compare("11", layer, delta[layer], transported_delta, 2 * allowed)]
 
 

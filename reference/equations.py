@@ -127,7 +127,9 @@ def eq_7a(delta: Array, a_prev: Array) -> Array:
 
     Shapes: (N, n^l), (N, n^{l-1}) -> (n^l, n^{l-1}).
     """
-    return delta.T @ a_prev / len(delta)
+    dW = delta.T @ a_prev  # (n^l, n^{l-1})
+    dW /= len(delta)
+    return dW
 
 
 def eq_7b(delta: Array) -> Array:

@@ -432,7 +432,7 @@ def tables(found: Record) -> list[Table]:
 
 def table(title: str, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     """An empty table; every one starts with threads, width and parameters."""
-    made = Table(title=title, title_style="dim", box=box.SIMPLE)
+    made = Table(title=title, title_style="dim", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for heading in ("threads", "width", "parameters"):
         made.add_column(heading, justify="right")
     for heading in names:

@@ -409,3 +409,36 @@ def test_honest_float32_is_within_the_allowance_of_eq_9(loss, output):
         )
         reached = max(reached, ratio.max())
     assert 1 / 30 < reached <= 1, f"(9) reaches {reached} of its allowance"
+
+
+# --- a large product of sizes is taken in float32, and stays an upper bound
+
+
+def large(rng, scale):
+    return rng.normal(size=(64, 200)) * scale, rng.normal(size=(200, 100))
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-20, 2.0**19 / 8])
+def test_a_large_product_of_sizes_is_an_upper_bound_and_close(scale):
+    A, B = large(np.random.default_rng(5), scale)
+    assert A.size * B.shape[1] >= rd.LARGE
+    exact_product = np.abs(A) @ np.abs(B)
+    bound = rd.product_of_sizes(A, B, 0.5)
+    slack = 2 * rd.gamma(A.shape[1] + 3, 2.0**-24)
+    ratio = bound / (0.5 * exact_product)
+    assert ratio.min() >= 1 - 1e-13, f"bound is {ratio.min()} of the product, but should be at least 1"
+    assert ratio.max() <= 1 + slack, f"bound is {ratio.max()} of the product, but should be at most {1 + slack}"
+
+
+@pytest.mark.parametrize("planted", [np.nan, np.inf, 1e30, 2.0**21])
+def test_a_number_out_of_range_leaves_the_product_to_float64(planted):
+    A, B = large(np.random.default_rng(6), 1.0)
+    A[3, 4] = planted
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(rd.product_of_sizes(A, B), np.abs(A) @ np.abs(B))
+
+
+def test_a_vanishing_product_is_left_to_float64():
+    A, B = large(np.random.default_rng(7), 1.0)
+    A[3] = 0
+    np.testing.assert_array_equal(rd.product_of_sizes(A, B), np.abs(A) @ np.abs(B))
