@@ -64,6 +64,11 @@ def tanh_derivative(z: Array) -> Array:
     return 4 * e / np.square(1 + e)
 
 
+def tanh_scale(z: Array) -> Array:
+    """min(|z|, 1), at most 1.31 |tanh z|: cheaper than a second tanh"""
+    return np.minimum(np.abs(z), 1)
+
+
 def softplus(z: Array) -> Array:
     """log(1 + e^z)"""
     return np.logaddexp(z, np.zeros((), z.dtype))
@@ -146,7 +151,7 @@ def softmax_jacobian_scale(z: Array) -> Array:
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(np.positive, np.ones_like, np.zeros_like, np.zeros_like),
     "sigmoid": Activation(sigmoid, sigmoid_derivative, sigmoid, sigmoid),
-    "tanh": Activation(np.tanh, tanh_derivative, magnitude(np.tanh), np.ones_like),
+    "tanh": Activation(np.tanh, tanh_derivative, tanh_scale, np.ones_like),
     "relu": Activation(relu, relu_derivative, np.zeros_like, np.zeros_like, (Kink(0.0, 0.0, 1.0),)),
     "gelu": Activation(gelu, gelu_derivative, np.abs, gelu_derivative_scale),
     "softplus": Activation(softplus, sigmoid, softplus, lambda z: sigmoid(z) * (1 + np.abs(z))),

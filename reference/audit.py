@@ -89,9 +89,17 @@ def finding(equation: str, layer: int, observed: Number, expected: Number, allow
     if not (ratio.item(at) <= 1 and np.maximum.reduce(allowed, axis=None) < np.inf):
         ratio = np.where(observed == expected, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
         at = int(ratio.argmax())
-    index = tuple(map(int, np.unravel_index(at, ratio.shape)))
-    worst = Worst(index, observed.item(at), expected.item(at), allowed.item(at))
+    worst = Worst(position(at, ratio.shape), observed.item(at), expected.item(at), allowed.item(at))
     return Finding(equation, layer, ratio.item(at), observed.size, worst)
+
+
+def position(at: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of the element at a flat position: np.unravel_index, without its overhead."""
+    index: tuple[int, ...] = ()
+    for length in reversed(shape):
+        at, i = divmod(at, length)
+        index = (i, *index)
+    return index
 
 
 compare = quiet(finding)
@@ -105,7 +113,6 @@ def audit(case: Case, trace: Trace) -> list[Finding]:
     A trace without z, a or delta is held to the whole network's running error instead: (1), (5a), (5b) end to end.
     Raises MalformedTrace if the trace is not one of this Case.
     """
-    require_complete(case, trace)
     checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
     return [finding(*check) for check in checks(case, trace)]
 
@@ -330,6 +337,7 @@ def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[F
 
 def end_to_end(case: Case, trace: Trace) -> Iterator[Check]:
     """Loss and gradients of a black box, against the whole network's running error."""
+    require_complete(case, trace)
     bound, expected = propagate(case), reference_trace(case)
     yield "1", case.last, np.float64(trace.loss), np.float64(expected.loss), np.float64(bound.loss)
     for l in reversed(case.layers):
