@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
@@ -84,6 +84,18 @@ def load(spec: str, device: str = "cpu") -> Adapter:
         if not hasattr(adapter, member):
             raise AdapterError(f"adapter {spec!r} has no {member!r}: it should have name, supports and trace")
     return cast(Adapter, adapter)
+
+
+def supported(engine: str, case: Case, activations: Container[str], losses: Container[str]) -> bool | str:
+    """True where an engine's tables have what the Case asks for, or which name they lack."""
+    for what, name, table in (
+        ("hidden activation", case.hidden, activations),
+        ("output activation", case.output, activations),
+        ("loss", case.loss, losses),
+    ):
+        if name not in table:
+            return f"{engine} has no {what} {name!r}"
+    return True
 
 
 def import_module(where: str) -> ModuleType:

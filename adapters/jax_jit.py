@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapters.contract import AdapterError
+from adapters.contract import AdapterError, supported
 from reference.arrays import Array
 from reference.case import Case, Trace
 from reference.training import Plan, Step
@@ -105,14 +105,7 @@ class JaxJit:
             raise AdapterError(f"device {device!r} is not there for jax-jit: JAX sees {there}") from error
 
     def supports(self, case: Case) -> bool | str:
-        for what, name, table in (
-            ("hidden activation", case.hidden, ACTIVATIONS),
-            ("output activation", case.output, ACTIVATIONS),
-            ("loss", case.loss, LOSSES),
-        ):
-            if name not in table:
-                return f"jax-jit has no {what} {name!r}"
-        return True
+        return supported(self.name, case, ACTIVATIONS, LOSSES)
 
     def place(self, tree: Any, case: Case) -> Any:
         """A tree of arrays on the device, in the Case's dtype."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters.contract import AdapterError
+from adapters.contract import AdapterError, supported
 from reference.arrays import Array, Layers
 from reference.case import Case, Trace
 from reference.training import Plan, Step
@@ -77,14 +77,7 @@ class TorchEager:
         torch.backends.cuda.matmul.allow_tf32 = False
 
     def supports(self, case: Case) -> bool | str:
-        for what, name, table in (
-            ("hidden activation", case.hidden, ACTIVATIONS),
-            ("output activation", case.output, ACTIVATIONS),
-            ("loss", case.loss, LOSSES),
-        ):
-            if name not in table:
-                return f"torch-eager has no {what} {name!r}"
-        return True
+        return supported(self.name, case, ACTIVATIONS, LOSSES)
 
     def tensor(self, values: Array, case: Case, requires_grad: bool = False) -> Tensor:
         tensor = torch.tensor(values, dtype=getattr(torch, case.dtype), device=self.device)
