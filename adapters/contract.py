@@ -19,6 +19,10 @@ ENGINES = {
 """The engines that come with the suite: name -> where its class is; imported when the engine is asked for."""
 
 
+FAILURES = (Exception, SystemExit)
+"""What an adapter's code may raise, and what is then its answer: never the end of a campaign, nor of the program."""
+
+
 class AdapterError(ValueError):
     """An adapter or a device that cannot be had; its message is one line."""
 
@@ -78,7 +82,7 @@ def load(spec: str, device: str = "cpu") -> Adapter:
         adapter = getattr(module, class_name)() if device == "cpu" else getattr(module, class_name)(device=device)
     except AdapterError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's constructor: whatever it raises is its answer
+    except FAILURES as error:
         raise AdapterError(f"adapter {spec!r} cannot be made: {describe(error)}") from error
     for member in ("name", "supports", "trace"):
         if not hasattr(adapter, member):
@@ -112,7 +116,7 @@ def import_module(where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except AdapterError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's module: whatever it raises is its answer
+    except FAILURES as error:
         raise AdapterError(f"adapter {where!r} does not import: {describe(error)}") from error
     return module
 

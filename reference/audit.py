@@ -120,7 +120,7 @@ def audit(case: Case, trace: Trace) -> list[Finding]:
 @quiet
 def audit_composed(case: Case, trace: Trace) -> list[Finding]:
     """The equations that the note composes of others: (12), (10a), (10b)."""
-    return [compare(*check) for check in composed(case, trace)]
+    return [finding(*check) for check in composed(case, trace)]
 
 
 @quiet
@@ -205,7 +205,7 @@ def local(case: Case, trace: Trace) -> Iterator[Check]:
 def losses(case: Case, trace: Trace, z: Array, a: Array, r: rd.Rounding) -> Iterator[Check]:
     """(8) for the partial losses, where the trace has them, and (1) for the total."""
     terms = contributions(case, z, a, case.y)
-    errors = rd.contribution_error(case.loss, z if LOSSES[case.loss].on_logits else a, case.y, r)
+    errors = rd.contribution_error(case.loss, LOSSES[case.loss].argument(z, a), case.y, r)
     partial = eq.eq_8(terms)
     if trace.losses is not None:
         yield "8", case.last, trace.losses, partial, rd.eq_8_error(terms, errors, r)
@@ -249,8 +249,8 @@ def composed(case: Case, trace: Trace) -> Iterator[Check]:
     f = ACTIVATIONS[case.hidden].value
 
     for l in range(1, last):
-        W, b, abs_W = case.W[l + 1], case.b[l + 1], np.abs(case.W[l + 1])
-        allowed = rd.total_input_error(abs_W, b, f(z[l]), r) + rd.value_error(case.hidden, z[l], r) @ abs_W.T
+        W, b = case.W[l + 1], case.b[l + 1]
+        allowed = rd.total_input_error(W, b, f(z[l]), r) + rd.value_error(case.hidden, z[l], r) @ np.abs(W).T
         yield "12", l + 1, z[l + 1], eq.eq_12(W, b, f, z[l]), allowed
 
     delta, error = output_error_term(case, z[last], a[last], reported[last], r)

@@ -31,6 +31,10 @@ class Loss:
     outputs: tuple[str, ...] = ()
     on_logits: bool = False
 
+    def argument(self, z: Array, a: Array) -> Array:
+        """p: the output's total input or its activation."""
+        return z if self.on_logits else a
+
 
 # --- squared
 

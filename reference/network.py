@@ -25,7 +25,7 @@ def forward(case: Case, W: Layers, b: Layers, x: Array) -> tuple[dict[int, Array
 def contributions(case: Case, z: Array, a: Array, y: Array) -> Array:
     """L_i(a_t, y_t) of every component, (N, n^{L-1}); a loss on logits is given z."""
     loss = LOSSES[case.loss]
-    return loss.value(z if loss.on_logits else a, y)
+    return loss.value(loss.argument(z, a), y)
 
 
 def output_delta(case: Case, z: Array, a: Array, y: Array) -> Array:

@@ -178,7 +178,7 @@ def eq_9_error(loss: str, output: str, z: Array, a: Array, y: Array, r: Rounding
 
     Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times.
     """
-    p = z if LOSSES[loss].on_logits else a
+    p = LOSSES[loss].argument(z, a)
     g = np.abs(LOSSES[loss].derivative(p, y))
     g_error = loss_derivative_error(loss, p, y, r)
     underflow = 2 * len(z) * r.underflow

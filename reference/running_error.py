@@ -50,13 +50,13 @@ def carried_output_delta(case: Case, z: Array, a: Array, z_error: Array, a_error
     loss, f = LOSSES[case.loss], ACTIVATIONS[case.output]
     if loss.on_logits:
         return carried_value(case.output, z, z_error) * case.y.sum(axis=1, keepdims=True).clip(1)
-    g, df = np.abs(loss.derivative(a, case.y)), np.abs(f.derivative(z))
+    slope = loss.derivative(a, case.y)
+    g, df = np.abs(slope), np.abs(f.derivative(z))
     low, high = (0.0, 1.0) if loss.outputs else (-np.inf, np.inf)
     g_error = variation(lambda p: loss.derivative(np.clip(p, low, high), case.y), a, a_error)
     if f.coupled:
         # δ_t = a_t (g_t − Σ_k a_k g_k)
         sum_error = (a * g_error + g * a_error).sum(axis=1, keepdims=True)
-        slope = loss.derivative(a, case.y)
         centred = np.abs(slope - (a * slope).sum(axis=1, keepdims=True))
         return a * (g_error + sum_error) + a_error * (centred + g_error + sum_error)
     df_error = variation(f.derivative, z, z_error)
@@ -67,17 +67,16 @@ def propagate(case: Case) -> RunningError:
     """The running error of loss and gradients of a Case."""
     r, last = rd.rounding(case.dtype), case.last
     z, a = forward(case, case.W, case.b, case.x)
-    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
 
     z_error: dict[int, Array] = {}
     a_error: dict[int, Array] = {0: np.zeros_like(case.x)}
     for l in case.layers:
         f = case.activation(l)
-        z_error[l] = rd.total_input_error(abs_W[l], case.b[l], a[l - 1], r) + a_error[l - 1] @ abs_W[l].T
+        z_error[l] = rd.total_input_error(case.W[l], case.b[l], a[l - 1], r) + a_error[l - 1] @ np.abs(case.W[l]).T
         a_error[l] = rd.value_error(f, z[l], r) + carried_value(f, z[l], z_error[l])
 
     loss = LOSSES[case.loss]
-    p, p_error = (z[last], z_error[last]) if loss.on_logits else (a[last], a_error[last])
+    p, p_error = loss.argument(z[last], a[last]), loss.argument(z_error[last], a_error[last])
     terms = contributions(case, z[last], a[last], case.y)
     slope = np.abs(loss.derivative(p, case.y))
     errors = rd.contribution_error(case.loss, p, case.y, r) + slope * p_error + p_error**2
@@ -91,18 +90,18 @@ def backward_error(
 ) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
     """The running error of δ^l, ∂L/∂W^l and ∂L/∂b^l, given how far z and a may be from those of the pass; a^0 is x."""
     r, last, f = rd.rounding(case.dtype), case.last, case.hidden
-    abs_W = {l: np.abs(case.W[l]) for l in case.layers}
     delta, _ = backward(case, case.W, z, a, case.y)
     error = {
         last: rd.eq_9_error(case.loss, case.output, z[last], a[last], case.y, r)
         + carried_output_delta(case, z[last], a[last], z_error[last], a_error[last])
     }
     for l in reversed(range(1, last)):
-        summed, size = delta[l + 1] @ case.W[l + 1], np.abs(delta[l + 1]) @ abs_W[l + 1]
+        W = case.W[l + 1]
+        summed, size = delta[l + 1] @ W, rd.product_of_sizes(delta[l + 1], W)
         df = ACTIVATIONS[f].derivative(z[l])
         df_error = rd.derivative_error(f, z[l], r) + variation(ACTIVATIONS[f].derivative, z[l], z_error[l])
-        local = rd.eq_14_error(df, df_error, summed, size, len(case.W[l + 1]), r)
-        error[l] = local + (np.abs(df) + df_error) * (error[l + 1] @ abs_W[l + 1])
+        local = rd.eq_14_error(df, df_error, summed, size, len(W), r)
+        error[l] = local + (np.abs(df) + df_error) * (error[l + 1] @ np.abs(W))
 
     dW: dict[int, Array] = {}
     db: dict[int, Array] = {}

@@ -133,7 +133,7 @@ def read_case(path: Path) -> Case:
 
 
 def cells(options: argparse.Namespace, adapters: list[Adapter]) -> Iterator[tuple[str, Any]]:
-    """Every piece of work in turn: its name, and a function that does it."""
+    """Every cell in turn: its id, and the adapter, dtype, combination and Cases that make it."""
     if options.case is not None:
         case = read_case(options.case)
         combination = Combination(case.hidden, case.output, case.loss)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.contract import Adapter, describe
+from adapters.contract import FAILURES, Adapter, describe
 from reference.audit import Finding, MalformedTrace, audit
 from reference.case import Case
 from reference.cases import Combination, draw_case, draw_shape
@@ -99,20 +99,26 @@ def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, case
             count += 1
     except MalformedTrace as error:
         verdict, reason = "breaks", f"case {count}: malformed trace: {error}"
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # an adapter's failure is a finding about it, never the end of the campaign
+    except FAILURES as error:
         verdict, reason = "breaks", f"case {count}: {describe(error)}"
     return {
         "id": cell_id(adapter, device, dtype, *names),
-        "engine": adapter.name,
-        "device": device,
-        "dtype": dtype,
-        **names._asdict(),
+        **about(adapter, device, dtype, names),
+        "cases": count,
+        **outcome(tally, verdict, reason, started),
+    }
+
+
+def about(adapter: Adapter, device: str, dtype: str, names: Combination) -> Record:
+    """What was audited, as it stands in results.json."""
+    return {"engine": adapter.name, "device": device, "dtype": dtype, **names._asdict()}
+
+
+def outcome(tally: Tally, verdict: str | None, reason: str | None, started: float) -> Record:
+    """What was found, as it stands in results.json; without another verdict, that of the findings."""
+    return {
         "verdict": verdict or ("holds" if tally.holds() else "breaks"),
         "reason": reason,
-        "cases": count,
         "elements": sum(tally.elements.values()),
         "seconds": time.perf_counter() - started,
         "findings": tally.records(),

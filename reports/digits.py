@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from adapters.contract import Adapter, describe
+from adapters.contract import FAILURES, Adapter, describe
 from reference import network
 from reference.arrays import Layers
 from reference.audit import MalformedTrace, audit, audit_update
 from reference.case import Case, CaseError
+from reference.cases import Combination
 from reference.datasets import Split, digits
 from reference.initialisers import glorot_uniform
 from reference.metrics import accuracy
 from reference.training import Plan, Step, descend, draw_plan
-from reports.campaign import Record, Tally, cell_id, generator
+from reports.campaign import Record, Tally, about, cell_id, generator, outcome
 
 WIDTHS = (64, 32, 10)
-NAMES = {"hidden": "tanh", "output": "softmax", "loss": "categorical_cross_entropy_on_logits"}
+NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 EPOCHS, BATCH, LEARNING_RATE = 5, 32, 0.5
 
 
@@ -31,7 +32,7 @@ def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
     # drawn once, as float32 numbers, so that both dtypes start from the same weights
     W = {l: glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]).astype("float32").astype("float64") for l in layers}
     b = {l: np.zeros(WIDTHS[l]) for l in layers}
-    case = Case(**NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
+    case = Case(*NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
     plan = draw_plan(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS, LEARNING_RATE)
     return split, case, plan
 
@@ -93,27 +94,17 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
             scores = {name: predicted(case, step, getattr(split, name)) for name in split._fields}
         except (MalformedTrace, CaseError) as error:
             verdict, reason = "breaks", f"step {done}: {error}"
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # an adapter's failure is a finding about it, never the end of the campaign
+        except FAILURES as error:
             verdict, reason = "breaks", f"step {done}: {describe(error)}"
     yield {
         "id": cell_id(adapter, device, dtype, "digits"),
-        "engine": adapter.name,
-        "device": device,
-        "dtype": dtype,
-        **NAMES,
+        **about(adapter, device, dtype, NAMES),
         "widths": list(WIDTHS),
         "epochs": EPOCHS,
         "batch": BATCH,
         "learning_rate": LEARNING_RATE,
         "steps": done,
-        "verdict": verdict or ("holds" if tally.holds() else "breaks"),
-        "reason": reason,
-        "elements": sum(tally.elements.values()),
-        "seconds": time.perf_counter() - started,
-        "findings": tally.records(),
+        **outcome(tally, verdict, reason, started),
         "curves": curves,
         "accuracy": scores,
     }

@@ -61,7 +61,7 @@ def experiments(adapter: Adapter, case: Case, trace: Trace, rng: np.random.Gener
 def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[Finding]:
     """(2a) and (2b): one step of the engine's optimiser on the whole batch."""
     plan = Plan((np.arange(case.samples),), LEARNING_RATE)
-    for step in train(case, plan):
+    for step, _ in zip(train(case, plan), plan.batches, strict=True):
         yield from audit.audit_update(case, step.trace, step.new_W, step.new_b, LEARNING_RATE)  # type: ignore[attr-defined]
 
 

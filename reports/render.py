@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from reference.audit import EQUATIONS
 from reports import plots
+from reports.results import number
 
 Results = dict[str, Any]
 Column = tuple[str, str]
@@ -78,11 +79,6 @@ def standing(item: dict[str, Any]) -> str:
         return NOT_RUN
     findings = item["findings"]
     return HOLDS if item["verdict"] == HOLDS and findings and all(map(holds, findings)) else BREAKS
-
-
-def number(value: Any) -> float:
-    """The number that a JSON value stands for; NaN for what is missing."""
-    return math.nan if value is None else float(value)
 
 
 def severity(ratio: float) -> float:
@@ -188,13 +184,14 @@ def breaks(results: Results) -> list[Break]:
 
     Within each the largest ratio first, and one of each cause before the repeats of any.
     """
-    found = [Break(item, _first_break(item)) for item in audited(results) if standing(item) == BREAKS]
+    found = [Break(item, first_broken(item)) for item in audited(results) if standing(item) == BREAKS]
     found.sort(key=lambda b: (b.finding is None, math.isnan(b.ratio), -severity(b.ratio)))
     leading = {b.cause: b for b in reversed(found)}
     return [*(b for b in found if b is leading[b.cause]), *(b for b in found if b is not leading[b.cause])]
 
 
-def _first_break(item: dict[str, Any]) -> dict[str, Any] | None:
+def first_broken(item: dict[str, Any]) -> dict[str, Any] | None:
+    """The first finding of a cell or training run that does not hold."""
     return next((finding for finding in item["findings"] if not holds(finding)), None)
 
 
@@ -636,7 +633,7 @@ def tile(cell: dict[str, Any]) -> Tile:
     stands = standing(cell)
     if stands == NOT_RUN:
         return Tile(NOT_RUN, "", f"{where}: not run, {cell['reason'] or 'no reason was given'}")
-    finding = _first_break(cell) or _telling(cell["findings"])
+    finding = first_broken(cell) or _telling(cell["findings"])
     if finding is None:
         return Tile("broken", "✕", f"{where}: breaks, {cell['reason'] or 'nothing was compared'}")
     ratio = number(finding["ratio"])

@@ -96,9 +96,9 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def number(value: float | str) -> float:
-    """A number as it stands in results.json."""
-    return float(value)
+def number(value: Any) -> float:
+    """The number that a JSON value stands for; NaN for what is missing."""
+    return math.nan if value is None else float(value)
 
 
 def writable(folder: Path) -> Path:

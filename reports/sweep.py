@@ -178,7 +178,7 @@ def sweep_losses(adapters: list[Adapter], dtype: str, seed: int, count: int) -> 
         for adapter in adapters:
             trace = adapter.trace(case)
             assert trace.a is not None and trace.losses is not None  # noqa: PT018
-            p = x if loss.on_logits else trace.a[1]
+            p = loss.argument(x, trace.a[1])
             inside = np.all((p > 0) & (p < 1), axis=1) if loss.outputs and not loss.on_logits else np.ones(count, bool)
             exact = [
                 contribution(name, balls(row), balls(labels)) for row, labels in zip(p[inside], y[inside], strict=True)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from reports.render import audited, first_broken
 from reports.results import number
 
 Record = dict[str, Any]
@@ -39,7 +40,7 @@ def summary(results: Record) -> Table:
     for heading in ("holds", "breaks", "not run", "elements", "worst", "in", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     groups: dict[tuple[str, str], list[Record]] = {}
-    for cell in (*results["cells"], *results["training"]):
+    for cell in audited(results):
         groups.setdefault((cell["engine"], cell["dtype"]), []).append(cell)
     for (engine, dtype), cells in groups.items():
         counts = [sum(cell["verdict"] == verdict for cell in cells) for verdict in ("holds", "breaks", "not-run")]
@@ -67,10 +68,10 @@ def badness(ratio: float | str) -> float:
 def breaks(results: Record) -> list[str]:
     """A line for each cell that breaks: the first finding that does not hold, or the reason."""
     lines = []
-    for cell in (*results["cells"], *results["training"]):
+    for cell in audited(results):
         if cell["verdict"] != "breaks":
             continue
-        guilty = next((f for f in cell["findings"] if not (number(f["ratio"]) <= 1 and f["elements"])), None)
+        guilty = first_broken(cell)
         lines.append(f"{cell['id']}: {describe(guilty) if guilty else cell['reason'] or 'nothing was compared'}")
     return lines
 
