@@ -30,7 +30,7 @@ def run(session: nox.Session, *arguments: str, success: tuple[int, ...] = (0,)) 
 
 @nox.session(venv_backend="none", requires=["environment"])
 def report(session: nox.Session) -> None:
-    """Audit every engine and write the report to reports/build (-- --engines, --dtypes, --cases, --seed)."""
+    """Audit every engine and write the report to reports/build (-- --engines, --dtypes, --cases, --seed, --workers)."""
     run(session, "-m", "reports", "audit", *session.posargs, success=(0, 1))
     run(session, "-m", "reports", "render")
 
@@ -57,5 +57,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def sweep(session: nox.Session) -> None:
-    """Measure the accuracy of every scalar function in every engine (-- --inputs, --seed, --out)."""
+    """Measure the accuracy of every scalar function in every engine (-- --functions, --exhaustive, --inputs, --out)."""
     run(session, "-m", "reports", "sweep", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def divergences(session: nox.Session) -> None:
+    """Measure where the engines differ, from the equations and from each other (-- --engines, --dtypes, --out)."""
+    run(session, "-m", "reports", "divergences", *session.posargs)

@@ -15,6 +15,7 @@ ENGINES = {
     "numpy": "adapters.numpy_engine:NumpyEngine",
     "torch-eager": "adapters.torch_eager:TorchEager",
     "jax-jit": "adapters.jax_jit:JaxJit",
+    "jax-whole": "adapters.jax_jit:JaxWhole",
 }
 """The engines that come with the suite: name -> where its class is; imported when the engine is asked for."""
 
@@ -31,7 +32,7 @@ class Adapter(Protocol):
     """An engine. The class is called without arguments, or with `device=` where another than the CPU is asked for.
 
     Arrays in a Case are float64 and hold numbers of the Case's dtype exactly; the engine computes in that dtype and
-    reports its own values, again in float64. Optional beside these: `train` and `layer_vjp`, below.
+    reports its own values, again in float64. Optional beside these: `train`, `layer_vjp` and `compilation`, below.
     """
 
     name: str
@@ -62,6 +63,19 @@ class LayerVjp(Protocol):
         The layer is z^{l-1} -> W^l f(z^{l-1}) + b^l with f the activation of layer l-1, the identity for layer 0.
         """
         ...
+
+
+class Compiler(Protocol):
+    """An engine that compiles: `compilation` says how long it has done so until now, and how many programs."""
+
+    def compilation(self) -> tuple[float, int]:
+        """Seconds and programs."""
+        ...
+
+
+def compilation(adapter: Adapter) -> tuple[float, int]:
+    """What an engine has compiled until now: nothing, where it does not say."""
+    return cast(Compiler, adapter).compilation() if hasattr(adapter, "compilation") else (0.0, 0)
 
 
 def load(spec: str, device: str = "cpu") -> Adapter:

@@ -1,8 +1,8 @@
-"""JAX under jit: jax.nn, optax and jax.value_and_grad, compiled once for a shape and then reused."""
+"""JAX under jit: jax.nn, optax and jax.value_and_grad; what is compiled for one network serves every other."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,64 +12,118 @@ import optax
 from adapters.contract import AdapterError, supported
 from reference.arrays import Array
 from reference.case import Case, Trace
+from reference.rounding import FORMATS
 from reference.training import Plan, Step
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+# Parameters come by the names they have in reference.activations and reference.losses.
+ACTIVATIONS: dict[str, Callable[..., jax.Array]] = {
     "identity": lambda z: z,
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
-    "softplus": jax.nn.softplus,
+    "logsigmoid": jax.nn.log_sigmoid,
+    "softplus": lambda z, beta: jax.nn.softplus(z),
     "silu": jax.nn.silu,
+    "mish": jax.nn.mish,
+    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),
+    "softsign": jax.nn.soft_sign,
+    "squareplus": jax.nn.squareplus,
+    "elu": jax.nn.elu,
+    "selu": jax.nn.selu,
+    "celu": jax.nn.celu,
+    "relu": jax.nn.relu,
+    "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, negative_slope=slope),
+    "relu6": jax.nn.relu6,
+    "hardtanh": jax.nn.hard_tanh,
+    "hardsigmoid": jax.nn.hard_sigmoid,
+    "hardswish": jax.nn.hard_swish,
     "softmax": lambda z: jax.nn.softmax(z, axis=1),
+    "log_softmax": lambda z: jax.nn.log_softmax(z, axis=1),
 }
 
-LOSSES: dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], bool]] = {
-    # name: (L_i of every sample, given logits)
-    "half_squared_error": (lambda a, y: optax.l2_loss(a, y).sum(axis=1), False),
+LOSSES: dict[str, Callable[..., jax.Array]] = {
+    # name: L_i of every sample
+    "half_squared_error": lambda a, y: optax.l2_loss(a, y).sum(axis=1),
+    "mean_squared_error": lambda a, y: optax.squared_error(a, y).mean(axis=1),
+    "absolute_error": lambda a, y: jnp.abs(a - y).sum(axis=1),
+    "huber": lambda a, y, delta: optax.huber_loss(a, y, delta=delta).sum(axis=1),
+    "smooth_l1": lambda a, y, beta: optax.huber_loss(a, y, delta=beta).sum(axis=1) / beta,  # Huber's, scaled
+    "log_cosh": lambda a, y: optax.log_cosh(a, y).sum(axis=1),
+    "gaussian_nll": lambda a, y, variance: -jax.scipy.stats.norm.logpdf(y, a, jnp.sqrt(variance)).sum(axis=1),
+    "hinge": lambda a, y: optax.hinge_loss(a, y).sum(axis=1),
+    "squared_hinge": lambda a, y: jnp.square(optax.hinge_loss(a, y)).sum(axis=1),
+    "poisson_nll": lambda a, y: (jnp.exp(a) - y * a).sum(axis=1),
+    "cosine_distance": optax.cosine_distance,
     # optax has its cross-entropies on logits only: on probabilities they are written with JAX's own xlogy. Not with its
     # xlog1py: JAX 0.10's float64 log1p on the CPU errs by up to 250 u around −0.414 (jax-ml/jax#39707), which the audit
     # finds at once; tests/adapters/test_jax_jit.py shows it.
-    "binary_cross_entropy": (
-        lambda a, y: -(jax.scipy.special.xlogy(y, a) + jax.scipy.special.xlogy(1 - y, 1 - a)).sum(axis=1),
-        False,
+    "binary_cross_entropy": lambda a, y: (
+        -(jax.scipy.special.xlogy(y, a) + jax.scipy.special.xlogy(1 - y, 1 - a)).sum(axis=1)
     ),
-    "binary_cross_entropy_on_logits": (lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).sum(axis=1), True),
-    "categorical_cross_entropy": (lambda a, y: -jax.scipy.special.xlogy(y, a).sum(axis=1), False),
-    "categorical_cross_entropy_on_logits": (optax.softmax_cross_entropy, True),
+    "binary_cross_entropy_on_logits": lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).sum(axis=1),
+    "categorical_cross_entropy": lambda a, y: -jax.scipy.special.xlogy(y, a).sum(axis=1),
+    "categorical_cross_entropy_on_logits": optax.softmax_cross_entropy,
+    "categorical_cross_entropy_with_classes": lambda z, y: optax.softmax_cross_entropy_with_integer_labels(
+        z, y.argmax(axis=1)
+    ),
+    "smoothed_cross_entropy_on_logits": lambda z, y, smoothing: optax.softmax_cross_entropy(
+        z, optax.smooth_labels(y, smoothing)
+    ),
+    "negative_log_likelihood": lambda a, y: -jnp.take_along_axis(a, y.argmax(axis=1)[:, jnp.newaxis], axis=1)[:, 0],
+    "kullback_leibler": optax.kl_divergence,
 }
 
 Parameters = dict[str, dict[int, jax.Array]]
+Given = dict[str, dict[str, float]]
+"""The parameters of the functions, by role."""
 
 
-@cache
-def compiled_trace(hidden: str, output: str, loss: str, last: int) -> Callable[..., Any]:
-    """The jitted value and gradient of a network with respect to its parameters and to a zero probe on each z."""
-    partial, on_logits = LOSSES[loss]
-
-    def total(parameters: Parameters, probes: dict[int, jax.Array], x: jax.Array, y: jax.Array) -> Any:
-        z, a = {}, {0: x}
-        for l in range(1, last + 1):
-            z[l] = a[l - 1] @ parameters["W"][l].T + parameters["b"][l] + probes[l]
-            a[l] = ACTIVATIONS[output if l == last else hidden](z[l])
-        losses = partial(z[last] if on_logits else a[last], y)
-        return losses.mean(), (losses, z, {l: a[l] for l in z})
-
-    return jax.jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))
+@partial(jax.jit, static_argnames="f")
+def layer(
+    f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, given: Any
+) -> tuple[jax.Array, jax.Array]:
+    """z and a of one layer; a zero probe on z receives δ/N."""
+    z = a @ W.T + b + probe
+    return z, ACTIVATIONS[f](z, **given)
 
 
-@cache
-def compiled_vjp(f: str) -> Callable[..., Any]:
-    """The jitted vjp of one layer, z^{l-1} -> W f(z^{l-1}) + b."""
+@partial(jax.jit, static_argnames="loss")
+def total(loss: str, p: jax.Array, y: jax.Array, given: Any) -> tuple[jax.Array, jax.Array]:
+    """L and every L_i."""
+    losses = LOSSES[loss](p, y, **given)
+    return losses.mean(), losses
 
-    def layer(W: jax.Array, b: jax.Array, z_prev: jax.Array) -> jax.Array:
-        return ACTIVATIONS[f](z_prev) @ W.T + b
 
-    def gradients(W: jax.Array, b: jax.Array, z_prev: jax.Array, cotangent: jax.Array) -> Any:
-        return jax.vjp(layer, W, b, z_prev)[1](cotangent)
+class Names(NamedTuple):
+    """What a network is made of, apart from its numbers."""
 
-    return jax.jit(gradients)
+    hidden: str
+    output: str
+    loss: str
+    last: int
+    on_logits: bool
+
+
+def network(
+    names: Names, parameters: Parameters, probes: dict[int, jax.Array], x: jax.Array, y: jax.Array, given: Given
+) -> Any:
+    """L, and every L_i, z and a beside it: one jitted function after another."""
+    z, a = {}, {0: x}
+    for l in range(1, names.last + 1):
+        role, f = ("output", names.output) if l == names.last else ("hidden", names.hidden)
+        z[l], a[l] = layer(f, parameters["W"][l], parameters["b"][l], probes[l], a[l - 1], given[role])
+    p = z[names.last] if names.on_logits else a[names.last]
+    loss, losses = total(names.loss, p, y, given["loss"])
+    return loss, (losses, z, {l: a[l] for l in z})
+
+
+value_and_grad = jax.value_and_grad(network, argnums=(1, 2), has_aux=True)
+
+
+@partial(jax.jit, static_argnames="f")
+def vjp(f: str, W: jax.Array, b: jax.Array, z_prev: jax.Array, cotangent: jax.Array, given: Any) -> Any:
+    """The vjp of one layer by itself, z^{l-1} -> W f(z^{l-1}) + b."""
+    return jax.vjp(lambda W, b, z: ACTIVATIONS[f](z, **given) @ W.T + b, W, b, z_prev)[1](cotangent)
 
 
 @cache
@@ -86,13 +140,37 @@ def compiled_update(learning_rate: float) -> tuple[optax.GradientTransformation,
 
 def float64(tree: Any) -> Any:
     """A tree of arrays with their own values in float64."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float64), jax.device_get(tree))
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), jax.device_get(tree))
+
+
+def given_in(case: Case) -> Given:
+    """The parameters of the functions; they are arguments of the compiled code, not constants in it."""
+    return {role: dict(case.parameters_of(role)) for role in ("hidden", "output", "loss")}
+
+
+LOWERING, COMPILING = "/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration"
+
+compiled = {LOWERING: 0.0, COMPILING: 0.0, "programs": 0}
+"""Seconds spent so far in this process, as JAX reports them, and programs made."""
+
+
+def count_compilation(event: str, duration_secs: float, **_: Any) -> None:
+    if event in compiled:
+        compiled[event] += duration_secs
+        compiled["programs"] += event == COMPILING
+
+
+jax.monitoring.register_event_duration_secs_listener(count_compilation)
 
 
 class JaxJit:
-    """jax.nn and optax under jit; float64 is switched on for the whole process, as JAX has it."""
+    """jax.nn and optax, each layer and the loss under jit; float64 is switched on for the whole process, as JAX has it.
+
+    A layer is compiled once for its activation, dtype and shape, and then serves every network that it stands in.
+    """
 
     name = "jax-jit"
+    value_and_grad = staticmethod(value_and_grad)
 
     def __init__(self, device: str = "cpu") -> None:
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
@@ -102,14 +180,20 @@ class JaxJit:
             self.device = jax.devices(device)[0]
         except RuntimeError as error:
             there = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise AdapterError(f"device {device!r} is not there for jax-jit: JAX sees {there}") from error
+            raise AdapterError(f"device {device!r} is not there for {self.name}: JAX sees {there}") from error
 
     def supports(self, case: Case) -> bool | str:
+        for f in (case.f_h, case.f_o):
+            if f.name == "softplus" and f.parameters["beta"] != 1:
+                return f"{self.name} has no softplus with another beta than 1"
         return supported(self.name, case, ACTIVATIONS, LOSSES)
+
+    def compilation(self) -> tuple[float, int]:
+        return compiled[LOWERING] + compiled[COMPILING], int(compiled["programs"])
 
     def place(self, tree: Any, case: Case) -> Any:
         """A tree of arrays on the device, in the Case's dtype."""
-        return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf, dtype=case.dtype), tree), self.device)
+        return jax.device_put(jax.tree.map(lambda leaf: leaf.astype(FORMATS[case.dtype]), tree), self.device)
 
     def trace(self, case: Case) -> Trace:
         parameters = self.place({"W": dict(case.W), "b": dict(case.b)}, case)
@@ -119,10 +203,9 @@ class JaxJit:
         """The trace on a batch, and the gradient as JAX holds it."""
         probes = {l: np.zeros((len(x), case.widths[l])) for l in case.layers}
         probes, x, y = self.place((probes, x, y), case)
-        function = compiled_trace(case.hidden, case.output, case.loss, case.last)
-        (loss, (losses, z, a)), (gradients, d_probes) = function(parameters, probes, x, y)
-        values = float64((loss, gradients, losses, z, a, d_probes))
-        loss, gradient, losses, z, a, d_probes = values
+        names = Names(case.hidden, case.output, case.loss, case.last, case.criterion.on_logits)
+        (loss, aux), (gradients, d_probes) = self.value_and_grad(names, parameters, probes, x, y, given_in(case))
+        loss, gradient, (losses, z, a), d_probes = float64((loss, gradients, aux, d_probes))
         delta = {l: len(x) * d_probes[l] for l in case.layers}
         trace = Trace(float(loss), gradient["W"], gradient["b"], losses, z, a, delta)
         return trace, gradients
@@ -141,5 +224,13 @@ class JaxJit:
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         inputs = self.place((case.W[layer], case.b[layer], z_prev, cotangent), case)
-        dW, db, dz = float64(compiled_vjp(case.activation(layer - 1))(*inputs))
+        f = case.activation(layer - 1)
+        dW, db, dz = float64(vjp(f.name, *inputs, dict(f.parameters)))
         return dW, db, dz
+
+
+class JaxWhole(JaxJit):
+    """The same network in one program: the forward and the backward pass of all layers compiled together."""
+
+    name = "jax-whole"
+    value_and_grad = staticmethod(jax.jit(value_and_grad, static_argnums=0))

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from reference import equations as eq
 from reference import network
-from reference.activations import ACTIVATIONS
 from reference.arrays import Array
 from reference.case import Case, Trace
+from reference.rounding import ACCUMULATED_IN, rounded
 from reference.training import Plan, Step, descend
 
 
 class NumpyEngine:
-    """Equations (1)–(14) in float32 or float64 NumPy."""
+    """Equations (1)–(14) in float32 or float64 NumPy; half precision is computed in float32, as GPUs do, and stored."""
 
     name = "numpy"
 
@@ -28,8 +28,9 @@ class NumpyEngine:
         return descend(case, plan, self.trace, case.dtype)
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
-        f = ACTIVATIONS[case.activation(layer - 1)]
-        z, c, W = z_prev.astype(case.dtype), cotangent.astype(case.dtype), case.W[layer].astype(case.dtype)
-        gradients = c.T @ eq.eq_6a(f.value(z)), (c * eq.eq_6b(c)).sum(axis=0), eq.eq_14(f.derivative(z), c, W)
-        dW, db, dz = (gradient.astype("float64") for gradient in gradients)
+        f, computed_in = case.activation(layer - 1), ACCUMULATED_IN[case.dtype]
+        z, c, W = (array.astype(computed_in) for array in (z_prev, cotangent, case.W[layer]))
+        a = rounded(f.value(z), case.dtype).astype(computed_in)
+        gradients = c.T @ eq.eq_6a(a), (c * eq.eq_6b(c)).sum(axis=0), eq.eq_14(f.derivative(z), c, W)
+        dW, db, dz = (rounded(gradient, case.dtype) for gradient in gradients)
         return dW, db, dz

@@ -1,8 +1,7 @@
 """PyTorch, eager: torch.nn.functional and torch.autograd as anyone would call them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,53 +11,108 @@ from reference.arrays import Array, Layers
 from reference.case import Case, Trace
 from reference.training import Plan, Step
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+# Parameters come by the names they have in reference.activations and reference.losses.
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "identity": lambda z: z,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "relu": F.relu,
-    "gelu": F.gelu,
-    "softplus": F.softplus,
+    "logsigmoid": F.logsigmoid,
+    "softplus": lambda z, beta: F.softplus(z, beta=beta),
     "silu": F.silu,
+    "mish": F.mish,
+    "tanhshrink": F.tanhshrink,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "softsign": F.softsign,
+    "elu": lambda z, alpha: F.elu(z, alpha=alpha),
+    "selu": F.selu,
+    "celu": lambda z, alpha: F.celu(z, alpha=alpha),
+    "relu": F.relu,
+    "leaky_relu": lambda z, slope: F.leaky_relu(z, negative_slope=slope),
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "softshrink": lambda z, threshold: F.softshrink(z, lambd=threshold),
+    "hardshrink": lambda z, threshold: F.hardshrink(z, lambd=threshold),
     "softmax": lambda z: F.softmax(z, dim=1),
+    "log_softmax": lambda z: F.log_softmax(z, dim=1),
 }
 
-Reduced = Callable[[Tensor, Tensor], Tensor]
+Elementwise = Callable[..., Tensor]
 
-LOSSES: dict[str, tuple[Reduced, Reduced, bool]] = {
-    # name: (L by the framework's own reduction, L_i of every sample, given logits)
-    "half_squared_error": (
-        lambda a, y: F.mse_loss(a, y, reduction="sum") / 2 / len(a),
-        lambda a, y: F.mse_loss(a, y, reduction="none").sum(dim=1) / 2,
-        False,
+
+def averaged(loss: Elementwise) -> tuple[Elementwise, Elementwise]:
+    """A loss of F that takes `reduction`: "mean" divides by N n, so n times it is L; "none" is summed over t."""
+
+    def total(p: Tensor, y: Tensor, **parameters: float) -> Tensor:
+        return loss(p, y, reduction="mean", **parameters) * y.shape[1]
+
+    def partial(p: Tensor, y: Tensor, **parameters: float) -> Tensor:
+        return loss(p, y, reduction="none", **parameters).sum(dim=1)
+
+    return total, partial
+
+
+def of_samples(loss: Elementwise) -> tuple[Elementwise, Elementwise]:
+    """A loss that gives one number a sample: L is their mean."""
+    return lambda p, y, **parameters: loss(p, y, **parameters).mean(), loss
+
+
+def classes(y: Tensor) -> Tensor:
+    """The index of each sample's class."""
+    return y.argmax(dim=1)
+
+
+def hinge(a: Tensor, y: Tensor, reduction: str) -> Tensor:
+    """max(0, −y (a − 0) + 1)"""
+    return F.margin_ranking_loss(a, torch.zeros_like(a), y, margin=1.0, reduction=reduction)
+
+
+LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {
+    # name: (L by the framework's own reduction, L_i of every sample)
+    "half_squared_error": averaged(lambda a, y, reduction: F.mse_loss(a, y, reduction=reduction) / 2),
+    "mean_squared_error": (F.mse_loss, lambda a, y: F.mse_loss(a, y, reduction="none").mean(dim=1)),
+    "absolute_error": averaged(F.l1_loss),
+    "huber": averaged(F.huber_loss),
+    "smooth_l1": averaged(F.smooth_l1_loss),
+    "gaussian_nll": averaged(
+        lambda a, y, reduction, variance: F.gaussian_nll_loss(
+            a, y, torch.full_like(a, variance), full=True, reduction=reduction
+        )
     ),
-    "binary_cross_entropy": (
-        lambda a, y: F.binary_cross_entropy(a, y, reduction="sum") / len(a),
-        lambda a, y: F.binary_cross_entropy(a, y, reduction="none").sum(dim=1),
-        False,
-    ),
-    "binary_cross_entropy_on_logits": (
-        lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="sum") / len(z),
-        lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none").sum(dim=1),
-        True,
-    ),
+    "hinge": averaged(hinge),
+    "squared_hinge": of_samples(lambda a, y: hinge(a, y, "none").square().sum(dim=1)),
+    "poisson_nll": averaged(lambda a, y, reduction: F.poisson_nll_loss(a, y, log_input=True, reduction=reduction)),
+    "cosine_distance": of_samples(lambda a, y: 1 - F.cosine_similarity(a, y, dim=1)),
+    "binary_cross_entropy": averaged(F.binary_cross_entropy),
+    "binary_cross_entropy_on_logits": averaged(F.binary_cross_entropy_with_logits),
     # torch has no categorical cross-entropy on probabilities with soft labels: its xlogy is the closest it offers
-    "categorical_cross_entropy": (
-        lambda a, y: -torch.special.xlogy(y, a).sum() / len(a),
-        lambda a, y: -torch.special.xlogy(y, a).sum(dim=1),
-        False,
+    "categorical_cross_entropy": of_samples(lambda a, y: -torch.special.xlogy(y, a).sum(dim=1)),
+    "categorical_cross_entropy_on_logits": (F.cross_entropy, lambda z, y: F.cross_entropy(z, y, reduction="none")),
+    "categorical_cross_entropy_with_classes": (
+        lambda z, y: F.cross_entropy(z, classes(y)),
+        lambda z, y: F.cross_entropy(z, classes(y), reduction="none"),
     ),
-    "categorical_cross_entropy_on_logits": (
-        lambda z, y: F.cross_entropy(z, y, reduction="mean"),
-        lambda z, y: F.cross_entropy(z, y, reduction="none"),
-        True,
+    "smoothed_cross_entropy_on_logits": (
+        lambda z, y, smoothing: F.cross_entropy(z, y, label_smoothing=smoothing),
+        lambda z, y, smoothing: F.cross_entropy(z, y, label_smoothing=smoothing, reduction="none"),
+    ),
+    "negative_log_likelihood": (
+        lambda a, y: F.nll_loss(a, classes(y)),
+        lambda a, y: F.nll_loss(a, classes(y), reduction="none"),
+    ),
+    # "mean" would divide by N n: "batchmean" is the mean that (1) asks for
+    "kullback_leibler": (
+        lambda a, y: F.kl_div(a, y, reduction="batchmean"),
+        lambda a, y: F.kl_div(a, y, reduction="none").sum(dim=1),
     ),
 }
 
 
 def array(tensor: Tensor) -> Array:
     """A tensor's own values in float64."""
-    return tensor.detach().cpu().numpy().astype(np.float64)  # a copy: torch updates its parameters in place
+    return tensor.detach().cpu().to(torch.float64, copy=True).numpy()  # a copy: torch updates its parameters in place
 
 
 class TorchEager:
@@ -73,8 +127,10 @@ class TorchEager:
             self.device = torch.device("cuda" if device == "gpu" else device)
         except RuntimeError as error:
             raise AdapterError(f"device {device!r} is none of torch's: choose cpu or gpu") from error
-        # TF32 keeps 10 bits of a float32: another format, not another rounding
+        # TF32 keeps 10 bits of a float32, and reduced precision sums halves in half: other formats, not other roundings
         torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
     def supports(self, case: Case) -> bool | str:
         return supported(self.name, case, ACTIVATIONS, LOSSES)
@@ -90,23 +146,24 @@ class TorchEager:
         W, b = self.parameters(case.W, case), self.parameters(case.b, case)
         return self.traced(case, W, b, self.tensor(case.x, case), self.tensor(case.y, case))
 
-    def traced(self, case: Case, W: dict[int, Tensor], b: dict[int, Tensor], x: Tensor, y: Tensor) -> Trace:
+    def traced(self, case: Case, W: Mapping[int, Tensor], b: Mapping[int, Tensor], x: Tensor, y: Tensor) -> Trace:
         """One forward pass and one torch.autograd.grad; a zero probe added to each z receives δ/N."""
-        reduced, partial, on_logits = LOSSES[case.loss]
+        total, partial = LOSSES[case.loss]
         probes = {l: torch.zeros(len(x), len(b[l]), dtype=x.dtype, device=x.device, requires_grad=True) for l in W}
         z, a = {}, {0: x}
         for l in case.layers:
+            f = case.activation(l)
             z[l] = F.linear(a[l - 1], W[l], b[l]) + probes[l]
-            a[l] = ACTIVATIONS[case.activation(l)](z[l])
-        p = z[case.last] if on_logits else a[case.last]
-        loss = reduced(p, y)
+            a[l] = ACTIVATIONS[f.name](z[l], **f.parameters)
+        p = z[case.last] if case.criterion.on_logits else a[case.last]
+        loss = total(p, y, **case.criterion.parameters)
         gradients = iter(torch.autograd.grad(loss, [*W.values(), *b.values(), *probes.values()]))
         dW, db, d_probes = ({l: array(next(gradients)) for l in case.layers} for _ in range(3))
         return Trace(
             loss=loss.item(),
             dW=dW,
             db=db,
-            losses=array(partial(p.detach(), y)),
+            losses=array(partial(p.detach(), y, **case.criterion.parameters)),
             z={l: array(z[l]) for l in case.layers},
             a={l: array(a[l]) for l in case.layers},
             delta={l: len(x) * d_probes[l] for l in case.layers},
@@ -127,7 +184,8 @@ class TorchEager:
             yield Step(old_W, old_b, trace, *({l: array(p[l]) for l in case.layers} for p in (W, b)))
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+        f = case.activation(layer - 1)
         inputs = [self.tensor(values, case, requires_grad=True) for values in (case.W[layer], case.b[layer], z_prev)]
-        z = F.linear(ACTIVATIONS[case.activation(layer - 1)](inputs[2]), inputs[0], inputs[1])
+        z = F.linear(ACTIVATIONS[f.name](inputs[2], **f.parameters), inputs[0], inputs[1])
         dW, db, dz = torch.autograd.grad(z, inputs, grad_outputs=self.tensor(cotangent, case))
         return array(dW), array(db), array(dz)

@@ -13,10 +13,9 @@ import numpy as np
 
 from reference import equations as eq
 from reference import rounding as rd
-from reference.activations import ACTIVATIONS
+from reference.activations import Activation
 from reference.arrays import Array, Layers
 from reference.case import Case, Trace
-from reference.losses import LOSSES
 from reference.network import contributions, output_delta
 from reference.network import trace as reference_trace
 from reference.running_error import backward_error, propagate
@@ -67,11 +66,14 @@ Check = tuple[str, int, Number, Number, Number]
 """Equation, layer, observed, expected, allowed."""
 
 
-def finding(equation: str, layer: int, observed: Number, expected: Number, allowed: Number) -> Finding:
+def finding(
+    equation: str, layer: int, observed: Number, expected: Number, allowed: Number, largest: float = np.inf
+) -> Finding:
     """The finding of one equation in one layer, for a caller that is `quiet`: to enter it costs a sixth of the rest.
 
     ratio = max |observed − expected|/allowed; equal infinities differ by nothing, a NaN anywhere makes the ratio NaN,
-    and so does an infinite allowance, which would allow anything.
+    and so does an infinite allowance, which would allow anything. An infinity is right where what is expected may
+    exceed the largest number of the format.
     Raises MalformedTrace where the shapes differ.
     """
     observed, expected, allowed = np.asarray(observed, dtype=np.float64), np.asarray(expected), np.asarray(allowed)
@@ -87,7 +89,9 @@ def finding(equation: str, layer: int, observed: Number, expected: Number, allow
     np.divide(np.abs(ratio, out=ratio), allowed, out=ratio)  # in place: on large layers, memory is what counts
     at = int(ratio.argmax())  # argmax stops at the first NaN
     if not (ratio.item(at) <= 1 and np.maximum.reduce(allowed, axis=None) < np.inf):
-        ratio = np.where(observed == expected, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
+        overflows = np.isinf(observed) & (np.sign(observed) * expected + allowed > largest)
+        right = (observed == expected) | (overflows & np.isfinite(allowed))
+        ratio = np.where(right, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
         at = int(ratio.argmax())
     worst = Worst(position(at, ratio.shape), observed.item(at), expected.item(at), allowed.item(at))
     return Finding(equation, layer, ratio.item(at), observed.size, worst)
@@ -107,26 +111,29 @@ compare = quiet(finding)
 
 
 @quiet
-def audit(case: Case, trace: Trace) -> list[Finding]:
+def audit(case: Case, trace: Trace, engine: str | None = None) -> list[Finding]:
     """Every number of the trace, once, against the equation that defines it: z, a, (8), (1), (9), (14), (7a), (7b).
 
+    `engine` is the name of the one that made the trace, if its functions were measured: it is held to its own accuracy.
     A trace without z, a or delta is held to the whole network's running error instead: (1), (5a), (5b) end to end.
     Raises MalformedTrace if the trace is not one of this Case.
     """
+    r = rd.rounding(case.dtype, engine)
     checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
-    return [finding(*check) for check in checks(case, trace)]
+    return [finding(*check, r.largest) for check in checks(case, trace, r)]
 
 
 @quiet
-def audit_composed(case: Case, trace: Trace) -> list[Finding]:
+def audit_composed(case: Case, trace: Trace, engine: str | None = None) -> list[Finding]:
     """The equations that the note composes of others: (12), (10a), (10b)."""
-    return [finding(*check) for check in composed(case, trace)]
+    r = rd.rounding(case.dtype, engine)
+    return [finding(*check, r.largest) for check in composed(case, trace, r)]
 
 
 @quiet
 def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: float) -> list[Finding]:
     """(2a) and (2b): the new weights and biases of one step from the Case's own, by the trace's gradient."""
-    r = rd.rounding(case.dtype)
+    r = rd.rounding(case.dtype)  # plain arithmetic: every engine's is the same
     findings = []
     for l in case.layers:
         if l not in W or l not in b:
@@ -136,7 +143,8 @@ def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: 
             ("2b", eq.eq_2b, case.b[l], trace.db[l], b[l]),
         ):
             new = update(old, gradient, learning_rate)
-            findings.append(compare(equation, l, observed, new, rd.eq_2_error(new, gradient, learning_rate, r)))
+            allowed = rd.eq_2_error(new, gradient, learning_rate, r)
+            findings.append(finding(equation, l, observed, new, allowed, r.largest))
     return findings
 
 
@@ -180,22 +188,22 @@ def opened(case: Case, trace: Trace) -> tuple[Layers, Layers, Layers]:
     return trace.z, {0: case.x, **trace.a}, trace.delta
 
 
-def local(case: Case, trace: Trace) -> Iterator[Check]:
+def local(case: Case, trace: Trace, r: rd.Rounding) -> Iterator[Check]:
     """The checks of `audit`, in the order of the computation."""
     z, a, delta = opened(case, trace)
-    r, last = rd.rounding(case.dtype), case.last
+    last, f_h = case.last, case.f_h
 
     for l in case.layers:
         f = case.activation(l)
         expected = eq.total_input(case.W[l], case.b[l], a[l - 1])
         yield "z", l, z[l], expected, rd.total_input_error(case.W[l], case.b[l], a[l - 1], r)
-        yield "a", l, a[l], ACTIVATIONS[f].value(z[l]), rd.value_error(f, z[l], r)
+        yield "a", l, a[l], f.value(z[l]), rd.value_error(f, z[l], r)
 
     yield from losses(case, trace, z[last], a[last], r)
 
     yield "9", last, delta[last], *output_error_term(case, z[last], a[last], delta[last], r)
     for l in reversed(range(1, last)):
-        yield "14", l, delta[l], *transported(case.hidden, z[l], delta[l + 1], case.W[l + 1], delta[l], r)
+        yield "14", l, delta[l], *transported(f_h, z[l], delta[l + 1], case.W[l + 1], delta[l], r)
 
     for l in reversed(case.layers):
         yield "7a", l, trace.dW[l], eq.eq_7a(delta[l], a[l - 1]), rd.eq_7a_error(delta[l], a[l - 1], r)
@@ -204,8 +212,9 @@ def local(case: Case, trace: Trace) -> Iterator[Check]:
 
 def losses(case: Case, trace: Trace, z: Array, a: Array, r: rd.Rounding) -> Iterator[Check]:
     """(8) for the partial losses, where the trace has them, and (1) for the total."""
+    loss = case.criterion
     terms = contributions(case, z, a, case.y)
-    errors = rd.contribution_error(case.loss, LOSSES[case.loss].argument(z, a), case.y, r)
+    errors = rd.contribution_error(loss, loss.argument(z, a), case.y, r)
     partial = eq.eq_8(terms)
     if trace.losses is not None:
         yield "8", case.last, trace.losses, partial, rd.eq_8_error(terms, errors, r)
@@ -213,53 +222,75 @@ def losses(case: Case, trace: Trace, z: Array, a: Array, r: rd.Rounding) -> Iter
 
 
 def output_error_term(case: Case, z: Array, a: Array, observed: Array, r: rd.Rounding) -> tuple[Array, Array]:
-    """What (9) gives, and its allowance."""
-    expected = output_delta(case, z, a, case.y)
-    if not LOSSES[case.loss].on_logits:
-        dL_da = LOSSES[case.loss].derivative(a, case.y)
-        expected = admissible(case.output, z, dL_da, observed, expected)
-    return expected, rd.eq_9_error(case.loss, case.output, z, a, case.y, r)
+    """What (9) gives, and its allowance; at a kink, the admissible value nearest to what was observed."""
+    loss, f = case.criterion, case.f_o
+    expected, allowed = output_delta(case, z, a, case.y), rd.eq_9_error(loss, f, z, a, case.y, r)
+    if loss.on_logits:
+        return expected, allowed
+    if loss.interval is None:
+        return admissible(f, z, loss.derivative(a, case.y), observed, expected, r), allowed
+    lowest, highest = loss.interval(a, case.y)
+    if f.coupled:
+        df = f.derivative(z)
+        centre, reach = eq.eq_9((lowest + highest) / 2, df), eq.eq_9((highest - lowest) / 2, np.abs(df))
+        return nearest(observed, expected, centre - reach, centre + reach), allowed
+    ends = (
+        admissible(f, z, end, limit, f.derivative(z) * end, r)
+        for end in (lowest, highest)
+        for limit in (np.full_like(a, -np.inf), np.full_like(a, np.inf))
+    )
+    return nearest(observed, expected, *ends), allowed
+
+
+def nearest(observed: Array, expected: Array, *ends: Array) -> Array:
+    """`expected`, but where the ends of what is admissible differ, the number between them nearest to the observed."""
+    lowest, highest = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    return np.where(lowest == highest, expected, np.clip(observed, lowest, highest))
 
 
 def transported(
-    f: str, z: Array, delta_next: Array, W_next: Array, observed: Array, r: rd.Rounding
+    f: Activation, z: Array, delta_next: Array, W_next: Array, observed: Array, r: rd.Rounding
 ) -> tuple[Array, Array]:
     """What (14) gives, and its allowance: delta_next, or any cotangent in its place, taken back through W and f."""
     summed = (W_next.T @ delta_next.T).T  # (N, n^l); BLAS is up to half faster at this than at delta_next @ W_next
     size = rd.product_of_sizes(delta_next, W_next)  # (N, n^l)
-    df = ACTIVATIONS[f].derivative(z)
-    allowed = rd.eq_14_error(df, rd.derivative_error(f, z, r), summed, size, len(W_next), r)
-    return admissible(f, z, summed, observed, df * summed), allowed
+    df = f.derivative(z)
+    error = rd.derivative_error(f, z, r)
+    allowed = rd.eq_14_error(rd.steepest(f, z, r) if f.kinks else np.abs(df), error, summed, size, len(W_next), r)
+    return admissible(f, z, summed, observed, df * summed, r), allowed
 
 
-def admissible(f: str, z: Array, factor: Array, observed: Array, expected: Array) -> Array:
-    """`expected` = f'(z) · factor, but at a kink of f the admissible value that is nearest to what was observed."""
-    for kink in ACTIVATIONS[f].kinks:
-        at = z == kink.at
+def admissible(f: Activation, z: Array, factor: Array, observed: Array, expected: Array, r: rd.Rounding) -> Array:
+    """`expected` = f'(z) · factor, but at a kink of f the admissible value that is nearest to what was observed.
+
+    A z within an underflow of the kink, or within the rounding of its formula, is at it.
+    """
+    for kink in f.kinks:
+        at = rd.at_kink(z, kink, r)
         if at.any():
-            ends = kink.lowest * factor, kink.highest * factor
-            expected = np.where(at, np.clip(observed, np.minimum(*ends), np.maximum(*ends)), expected)
+            at_kink = nearest(observed, expected, kink.lowest * factor, kink.highest * factor)
+            expected = np.where(at, at_kink, expected)
     return expected
 
 
-def composed(case: Case, trace: Trace) -> Iterator[Check]:
+def composed(case: Case, trace: Trace, r: rd.Rounding) -> Iterator[Check]:
     """The checks of `audit_composed`."""
     z, a, reported = opened(case, trace)
-    r, last = rd.rounding(case.dtype), case.last
-    f = ACTIVATIONS[case.hidden].value
+    last, f = case.last, case.f_h.value
 
     for l in range(1, last):
         W, b = case.W[l + 1], case.b[l + 1]
-        allowed = rd.total_input_error(W, b, f(z[l]), r) + rd.value_error(case.hidden, z[l], r) @ np.abs(W).T
+        allowed = rd.total_input_error(W, b, f(z[l]), r) + rd.value_error(case.f_h, z[l], r) @ np.abs(W).T
         yield "12", l + 1, z[l + 1], eq.eq_12(W, b, f, z[l]), allowed
 
     delta, error = output_error_term(case, z[last], a[last], reported[last], r)
     allowed_W = rd.eq_7a_error(delta, a[last - 1], r) + eq.eq_7a(error, np.abs(a[last - 1]))
     allowed_b = rd.eq_7b_error(delta, r) + eq.eq_7b(error)
-    if LOSSES[case.loss].on_logits or ACTIVATIONS[case.output].kinks:
+    loss = case.criterion
+    if loss.on_logits or loss.interval is not None or case.f_o.kinks:
         expected_W, expected_b = eq.eq_7a(delta, a[last - 1]), eq.eq_7b(delta)
     else:
-        factors = LOSSES[case.loss].derivative(a[last], case.y), ACTIVATIONS[case.output].derivative(z[last])
+        factors = loss.derivative(a[last], case.y), case.f_o.derivative(z[last])
         expected_W, expected_b = eq.eq_10a(*factors, a[last - 1]), eq.eq_10b(*factors)
     yield "10a", last, trace.dW[last], expected_W, allowed_W
     yield "10b", last, trace.db[last], expected_b, allowed_b
@@ -267,7 +298,12 @@ def composed(case: Case, trace: Trace) -> Iterator[Check]:
 
 @quiet
 def audit_jacobian(
-    case: Case, trace: Trace, layer: int, cotangent: Array, gradients: tuple[Array, Array, Array]
+    case: Case,
+    trace: Trace,
+    layer: int,
+    cotangent: Array,
+    gradients: tuple[Array, Array, Array],
+    engine: str | None = None,
 ) -> list[Finding]:
     """(6a), (6b) and (13), from the engine's vjp of one layer, z^{l-1} -> z^l, at the trace's own z^{l-1}.
 
@@ -275,42 +311,46 @@ def audit_jacobian(
     sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
     """
     z, _, _ = opened(case, trace)
-    r, n = rd.rounding(case.dtype), case.samples
+    r, n = rd.rounding(case.dtype, engine), case.samples
     f = case.activation(layer - 1)
     z_prev = z[layer - 1] if layer > 1 else case.x
-    a_prev, a_error = ACTIVATIONS[f].value(z_prev), rd.value_error(f, z_prev, r)
+    a_prev, a_error = f.value(z_prev), rd.value_error(f, z_prev, r)
     size = np.abs(cotangent)
     dW, db, dz = gradients
-    allowed_W = rd.contraction(n, size.T @ np.abs(a_prev), r) + size.T @ a_error
+    expected_W = eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0)
+    expected_b = eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0)
+    allowed_W = rd.contraction(n, size.T @ np.abs(a_prev), expected_W, r) + size.T @ a_error
     findings = [
-        compare("6a", layer, dW, eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0), allowed_W),
-        compare(
-            "6b", layer, db, eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0), rd.eq_7b_error(n * cotangent, r)
-        ),
+        finding("6a", layer, dW, expected_W, allowed_W, r.largest),
+        finding("6b", layer, db, expected_b, rd.eq_7b_error(n * cotangent, r), r.largest),
     ]
     if layer > 1:
         W = case.W[layer]
         expected, allowed = transported(f, z_prev, cotangent, W, dz, r)
-        if not np.isin(z_prev, [kink.at for kink in ACTIVATIONS[f].kinks]).any():
-            expected = eq.eq_11(cotangent, eq.eq_13(W, ACTIVATIONS[f].derivative(z_prev)))
-        findings.append(compare("13", layer - 1, dz, expected, allowed))
+        if not any(rd.at_kink(z_prev, kink, r).any() for kink in f.kinks):
+            expected = eq.eq_11(cotangent, eq.eq_13(W, f.derivative(z_prev)))
+        findings.append(finding("13", layer - 1, dz, expected, allowed, r.largest))
     return findings
 
 
 @quiet
-def audit_chain(case: Case, trace: Trace, layer: int, transported_delta: Array) -> list[Finding]:
+def audit_chain(
+    case: Case, trace: Trace, layer: int, transported_delta: Array, engine: str | None = None
+) -> list[Finding]:
     """(11): the trace's δ^l is its δ^{l+1} put through the engine's own ∂z^{l+1}/∂z^l.
 
-    Both sides are the engine's, each within the allowance of (14).
+    Both sides are the engine's, each within the allowance of (14). δ^{l+1} was rounded before it was handed back, since
+    N times a number of the format need not be one: u |f'| |δ||W| more.
     """
     z, _, delta = opened(case, trace)
-    r, W = rd.rounding(case.dtype), case.W[layer + 1]
-    _, allowed = transported(case.hidden, z[layer], delta[layer + 1], W, delta[layer], r)
-    return [compare("11", layer, delta[layer], transported_delta, 2 * allowed)]
+    r, W, f = rd.rounding(case.dtype, engine), case.W[layer + 1], case.f_h
+    _, allowed = transported(f, z[layer], delta[layer + 1], W, delta[layer], r)
+    handed_back = r.u * rd.steepest(f, z[layer], r) * rd.product_of_sizes(delta[layer + 1], W)
+    return [finding("11", layer, delta[layer], transported_delta, 2 * allowed + handed_back, r.largest)]
 
 
 @quiet
-def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[Finding]:
+def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace, engine: str | None = None) -> list[Finding]:
     """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
 
     `alone` is the trace of a batch of that one pair, whose total loss is L_i. Both backward passes are the engine's,
@@ -325,20 +365,21 @@ def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace) -> list[F
     a = {l: batch_a[l][rows] for l in batch_a}
     z_apart = {l: np.abs(z[l] - alone_z[l]) for l in z}
     a_apart = {l: np.abs(a[l] - alone_a[l]) for l in a}
-    _, dW_error, db_error = backward_error(single, z, a, z_apart, a_apart)
+    r = rd.rounding(case.dtype, engine)
+    _, dW_error, db_error = backward_error(single, z, a, z_apart, a_apart, r)
     findings = []
     for l in case.layers:
         delta = batch_delta[l][rows]
         expected_W, expected_b = eq.eq_5a(delta, eq.eq_6a(a[l - 1]))[0], eq.eq_5b(delta, eq.eq_6b(delta))[0]
-        findings.append(compare("5a", l, alone.dW[l], expected_W, 2 * dW_error[l]))
-        findings.append(compare("5b", l, alone.db[l], expected_b, 2 * db_error[l]))
+        findings.append(finding("5a", l, alone.dW[l], expected_W, 2 * dW_error[l], r.largest))
+        findings.append(finding("5b", l, alone.db[l], expected_b, 2 * db_error[l], r.largest))
     return findings
 
 
-def end_to_end(case: Case, trace: Trace) -> Iterator[Check]:
+def end_to_end(case: Case, trace: Trace, r: rd.Rounding) -> Iterator[Check]:
     """Loss and gradients of a black box, against the whole network's running error."""
     require_complete(case, trace)
-    bound, expected = propagate(case), reference_trace(case)
+    bound, expected = propagate(case, r.engine), reference_trace(case)
     yield "1", case.last, np.float64(trace.loss), np.float64(expected.loss), np.float64(bound.loss)
     for l in reversed(case.layers):
         yield "5a", l, trace.dW[l], expected.dW[l], bound.dW[l]

@@ -1,17 +1,20 @@
 """A Case is everything that determines a computation; a Trace is what an engine reports of it."""
 
 import json
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from reference.activations import HIDDEN, OUTPUT
+from reference import activations, losses
+from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT, Activation
 from reference.arrays import Array, Layers
-from reference.losses import LOSSES
-from reference.rounding import DTYPES
+from reference.losses import LABELS, LOSSES, Loss
+from reference.rounding import DTYPES, rounded
 
-SCHEMA = "backprop-parity/case/1"
+SCHEMA = "backprop-parity/case/2"
 
 
 class CaseError(ValueError):
@@ -20,10 +23,11 @@ class CaseError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A network, its parameters and a batch.
+    """A network, its weights and biases, and a batch.
 
     W[l] (n^l, n^{l-1}), b[l] (n^l,) for l = 1 … L-1; x (N, n^0); y (N, n^{L-1}). The arrays are float64, and every
-    number in them is one that `dtype` holds exactly.
+    number in them is one that `dtype` holds exactly. `parameters` has, under "hidden", "output" and "loss", those of
+    the function of that name, such as {"slope": 0.1}; one that is not given has its usual value.
     Raises CaseError if anything does not fit, is not finite, or is not a number of that format.
     """
 
@@ -35,9 +39,11 @@ class Case:
     b: Layers
     x: Array
     y: Array
+    parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_names(self)
+        check_parameters(self)
         check_shapes(self)
         check_numbers(self)
 
@@ -61,11 +67,31 @@ class Case:
         """n^0 … n^{L-1}."""
         return (self.x.shape[1], *(len(self.b[l]) for l in self.layers))
 
-    def activation(self, layer: int) -> str:
-        """The name of f in a layer: the identity in layer 0, f_o in the last, else f_h."""
+    def parameters_of(self, role: str) -> Mapping[str, float]:
+        """The parameters of the "hidden" or "output" activation or the "loss", usual ones included."""
+        table: Mapping[str, Activation | Loss] = LOSSES if role == "loss" else ACTIVATIONS
+        return {**table[getattr(self, role)].parameters, **self.parameters.get(role, {})}
+
+    def activation(self, layer: int) -> Activation:
+        """f of a layer: the identity in layer 0, f_o in the last, else f_h."""
         if layer == 0:
-            return "identity"
-        return self.output if layer == self.last else self.hidden
+            return ACTIVATIONS["identity"]
+        return self.f_o if layer == self.last else self.f_h
+
+    @property
+    def f_h(self) -> Activation:
+        """The activation of the hidden layers."""
+        return activations.activation(self.hidden, self.parameters.get("hidden", {}))
+
+    @property
+    def f_o(self) -> Activation:
+        """The activation of the output layer."""
+        return activations.activation(self.output, self.parameters.get("output", {}))
+
+    @property
+    def criterion(self) -> Loss:
+        """The loss function, L_i."""
+        return losses.loss(self.loss, self.parameters.get("loss", {}))
 
     def on_batch(self, x: Array, y: Array) -> "Case":
         """The same network on another batch."""
@@ -125,6 +151,28 @@ def fits(output: str, loss: str) -> bool:
     return not LOSSES[loss].outputs or output in LOSSES[loss].outputs
 
 
+def check_parameters(case: Case) -> None:
+    """Raise CaseError for a parameter that its function does not have, or whose value it cannot take."""
+    if not set(case.parameters) <= {"hidden", "output", "loss"}:
+        raise CaseError(f"parameters are of {sorted(case.parameters)}, but should be of hidden, output or loss")
+    for role, given in case.parameters.items():
+        name = getattr(case, role)
+        known = (LOSSES if role == "loss" else ACTIVATIONS)[name].parameters
+        for parameter, value in given.items():
+            if parameter not in known:
+                raise CaseError(f"{role} {name!r} has no parameter {parameter!r}: it has {', '.join(known) or 'none'}")
+            if not (math.isfinite(value) and value > 0):
+                raise CaseError(f"{parameter} of {role} {name!r} is {value!r}, but should be a positive number")
+    for f in (case.f_h, case.f_o):
+        for kink in f.kinks:
+            if rounded(kink.at, case.dtype) != kink.at:
+                raise CaseError(
+                    f"{f.name!r} has a kink at {kink.at!r}, but should have it where {case.dtype} has a number"
+                )
+    if not case.criterion.parameters.get("smoothing", 0) <= 1:
+        raise CaseError(f"smoothing is {case.criterion.parameters['smoothing']!r}, but should be at most 1")
+
+
 def check_shapes(case: Case) -> None:
     """Raise CaseError unless the arrays are those of one network on one batch."""
     if not case.W or set(case.W) != set(case.layers) or set(case.b) != set(case.layers):
@@ -148,10 +196,9 @@ def check_numbers(case: Case) -> None:
     arrays |= {f"W[{l}]": W for l, W in case.W.items()} | {f"b[{l}]": b for l, b in case.b.items()}
     for name, array in arrays.items():
         require(np.isfinite(array), name, array, "finite")
-        with np.errstate(over="ignore"):
-            require(array.astype(case.dtype) == array, name, array, f"a number that {case.dtype} holds exactly")
-    if LOSSES[case.loss].outputs:
-        require((case.y >= 0) & (case.y <= 1), "y", case.y, "a probability, between 0 and 1")
+        require(rounded(array, case.dtype) == array, name, array, f"a number that {case.dtype} holds exactly")
+    allowed, what = LABELS[LOSSES[case.loss].labels]
+    require(allowed(case.y) & np.ones_like(case.y, bool), "y", case.y, what)
 
 
 def require(holds: np.ndarray[Any, np.dtype[np.bool_]], name: str, array: Array, what: str) -> None:
@@ -168,8 +215,12 @@ def to_json(case: Case) -> str:
         return [hexadecimal(row) for row in array] if array.ndim else float(array).hex()
 
     names = {name: getattr(case, name) for name in ("hidden", "output", "loss", "dtype")}
-    parameters = {name: [hexadecimal(getattr(case, name)[l]) for l in case.layers] for name in ("W", "b")}
-    return json.dumps({"schema": SCHEMA, **names, **parameters, "x": hexadecimal(case.x), "y": hexadecimal(case.y)})
+    parameters = {
+        role: {name: float(value).hex() for name, value in given.items()} for role, given in case.parameters.items()
+    }
+    layers = {name: [hexadecimal(getattr(case, name)[l]) for l in case.layers] for name in ("W", "b")}
+    batch = {"x": hexadecimal(case.x), "y": hexadecimal(case.y)}
+    return json.dumps({"schema": SCHEMA, **names, "parameters": parameters, **layers, **batch})
 
 
 def from_json(text: str) -> Case:
@@ -184,15 +235,26 @@ def from_json(text: str) -> Case:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise CaseError(f"the schema of a Case is {found!r}, but should be {SCHEMA!r}")
-    names = ("hidden", "output", "loss", "dtype", "W", "b", "x", "y")
+    names = ("hidden", "output", "loss", "dtype", "parameters", "W", "b", "x", "y")
     if set(data) != {"schema", *names}:
         raise CaseError(f"a Case has the fields {sorted(set(data) - {'schema'})}, but should have {sorted(names)}")
     for name in ("W", "b"):
         if not isinstance(data[name], list):
             raise CaseError(f"{name} is {repr(data[name])[:60]}, but should be a list with one array a layer")
         data[name] = {l: numbers(f"{name}[{l}]", rows) for l, rows in enumerate(data[name], start=1)}
-    x, y = numbers("x", data["x"]), numbers("y", data["y"])
-    return Case(data["hidden"], data["output"], data["loss"], data["dtype"], data["W"], data["b"], x, y)
+    x, y, parameters = numbers("x", data["x"]), numbers("y", data["y"]), parameters_in(data["parameters"])
+    return Case(data["hidden"], data["output"], data["loss"], data["dtype"], data["W"], data["b"], x, y, parameters)
+
+
+def parameters_in(data: Any) -> dict[str, dict[str, float]]:
+    """The parameters that `to_json` wrote."""
+    if not isinstance(data, dict) or not all(isinstance(given, dict) for given in data.values()):
+        raise CaseError(f"parameters are {repr(data)[:60]}, but should be an object of objects, such as of the loss")
+    found = {role: {name: numbers(name, value) for name, value in given.items()} for role, given in data.items()}
+    for name, value in (item for given in found.values() for item in given.items()):
+        if value.ndim:
+            raise CaseError(f"parameter {name} has shape {value.shape}, but should be a number")
+    return {role: {name: float(value) for name, value in given.items()} for role, given in found.items()}
 
 
 def numbers(name: str, rows: Any) -> Array:

@@ -9,6 +9,7 @@ from reference.arrays import Array
 from reference.case import Case, fits
 from reference.equations import total_input
 from reference.losses import LOSSES
+from reference.rounding import HALF, rounded
 
 
 class Combination(NamedTuple):
@@ -34,6 +35,25 @@ COMBINATIONS = tuple(
 MOST_UNITS, MOST_SAMPLES = 12, 16
 
 
+def cover() -> tuple[Combination, ...]:
+    """Combinations in which every valid (output, loss), and every hidden activation, occurs, with as few as can be."""
+    pairs = list(dict.fromkeys((output, loss) for _, output, loss in COMBINATIONS))
+    return tuple(Combination(HIDDEN[i % len(HIDDEN)], *pair) for i, pair in enumerate(pairs))
+
+
+def once() -> tuple[Combination, ...]:
+    """Combinations in which every activation occurs as f_h, where it can, and as f_o, and every loss."""
+    kept: list[Combination] = []
+    hidden, output, loss = set(HIDDEN), set(OUTPUT), set(LOSSES)
+    for names in cover():
+        if {names.hidden} & hidden or {names.output} & output or {names.loss} & loss:
+            kept.append(names)
+            hidden -= {names.hidden}
+            output -= {names.output}
+            loss -= {names.loss}
+    return tuple(kept)
+
+
 def draw_shape(rng: np.random.Generator) -> Shape:
     """Three layers that compute, so that (11)–(14) link hidden layers; widths 2 … 12, batch 1 … 16."""
     widths = tuple(int(n) for n in rng.integers(2, MOST_UNITS + 1, size=4))
@@ -43,43 +63,67 @@ def draw_shape(rng: np.random.Generator) -> Shape:
 LARGEST_TOTAL_INPUT = 15.0
 """|z| of a drawn Case. At 15 a sigmoid is still 3·10⁻⁷ from 1, which float32 can tell; beyond, a loss on probabilities
 is given a rounded 0 or 1, and torch's softplus turns linear (20). What each engine does there is asserted by example,
-in tests/adapters/test_saturation.py."""
+in tests/adapters/test_saturation.py, and listed by `python -m reports divergences`."""
+
+LARGEST_IN_HALF = 4.0
+"""|z| of the output layer in half precision, for the same reason: σ(4) = 1 − 0.018 is 5 numbers of bfloat16 from 1, and
+a softmax's smallest a is above 2·10⁻⁵, so that 1/a does not exceed float16."""
 
 
-def draw_case(rng: np.random.Generator, combination: Combination, shape: Shape, dtype: str) -> Case:
+def draw_case(
+    rng: np.random.Generator, combination: Combination, shape: Shape, dtype: str, usual: bool = False
+) -> Case:
     """Normal weights of standard deviation g/√n^{l-1}, g between ½ and 2; normal inputs; labels that fit the loss.
 
-    Labels of a cross-entropy are hard in one half of the Cases and soft in the other.
+    Labels of a cross-entropy are hard in one half of the Cases and soft in the other; the parameters of the functions
+    are drawn, unless they are to have their usual values.
     """
     widths, samples = shape
     gain = 2 ** rng.uniform(-1, 1)
-
-    def rounded(array: Array) -> Array:
-        return array.astype(dtype).astype(np.float64)
-
     layers = range(1, len(widths))
-    W = {l: rounded(rng.normal(size=(widths[l], widths[l - 1])) * gain / np.sqrt(widths[l - 1])) for l in layers}
-    b = {l: rounded(rng.normal(size=widths[l]) / 2) for l in layers}
-    x = rounded(rng.normal(size=(samples, widths[0])))
-    y = rounded(draw_labels(rng, combination, samples, widths[-1]))
-    return tempered(Case(*combination, dtype, W, b, x, y))
+    W = {l: rng.normal(size=(widths[l], widths[l - 1])) * gain / np.sqrt(widths[l - 1]) for l in layers}
+    b = {l: rng.normal(size=widths[l]) / 2 for l in layers}
+    W, b = ({l: rounded(array, dtype) for l, array in layers.items()} for layers in (W, b))
+    x = rounded(rng.normal(size=(samples, widths[0])), dtype)
+    y = rounded(draw_labels(rng, LOSSES[combination.loss].labels, samples, widths[-1]), dtype)
+    parameters = {} if usual else draw_parameters(rng, combination, dtype)
+    return tempered(Case(*combination, dtype, W, b, x, y, parameters))
+
+
+def draw_parameters(rng: np.random.Generator, combination: Combination, dtype: str) -> dict[str, dict[str, float]]:
+    """Between half and twice the usual value of each parameter of the functions, as a number of the format."""
+    usual = {
+        "hidden": ACTIVATIONS[combination.hidden].parameters,
+        "output": ACTIVATIONS[combination.output].parameters,
+        "loss": LOSSES[combination.loss].parameters,
+    }
+    return {
+        role: {name: float(rounded(value * 2 ** rng.uniform(-1, 1), dtype)) for name, value in given.items()}
+        for role, given in usual.items()
+    }
 
 
 def tempered(case: Case) -> Case:
-    """The Case with each layer halved until its |z| is at most LARGEST_TOTAL_INPUT; halving is exact in any format."""
+    """The Case with each layer halved until its |z| is at most what is drawn; halving a subnormal number rounds."""
     W, b, a = dict(case.W), dict(case.b), case.x
     for l in case.layers:
-        while np.abs(total_input(W[l], b[l], a)).max() > LARGEST_TOTAL_INPUT:
-            W[l], b[l] = W[l] / 2, b[l] / 2
-        a = ACTIVATIONS[case.activation(l)].value(total_input(W[l], b[l], a))
+        largest = LARGEST_IN_HALF if case.dtype in HALF and l == case.last else LARGEST_TOTAL_INPUT
+        while np.abs(total_input(W[l], b[l], a)).max() > largest:
+            W[l], b[l] = (rounded(array / 2, case.dtype) for array in (W[l], b[l]))
+        a = case.activation(l).value(total_input(W[l], b[l], a))
     return case.with_parameters(W, b)
 
 
-def draw_labels(rng: np.random.Generator, combination: Combination, samples: int, width: int) -> Array:
-    """Real labels for a loss on every output; probabilities otherwise, each row summing to 1 where f_o is coupled."""
-    if not LOSSES[combination.loss].outputs:
-        return rng.normal(size=(samples, width))
-    hard = rng.random() < 0.5
-    if ACTIVATIONS[combination.output].coupled:
-        return np.eye(width)[rng.integers(width, size=samples)] if hard else rng.dirichlet(np.ones(width), size=samples)
-    return rng.integers(2, size=(samples, width)).astype(float) if hard else rng.random((samples, width))
+def draw_labels(rng: np.random.Generator, labels: str, samples: int, width: int) -> Array:
+    """Labels of the kind that a loss asks for: probabilities are hard, 0 or 1, in one half of the draws."""
+    shape = samples, width
+    if labels in ("real", "direction"):
+        return rng.normal(size=shape)
+    if labels == "sign":
+        return rng.choice([-1.0, 1.0], size=shape)
+    if labels == "count":
+        return rng.poisson(2, size=shape).astype(float)
+    if labels == "class" or rng.random() < 0.5:
+        one_hot = np.eye(width)[rng.integers(width, size=samples)]
+        return one_hot if labels != "probability" else rng.integers(2, size=shape).astype(float)
+    return rng.dirichlet(np.ones(width), size=samples) if labels == "distribution" else rng.random(shape)

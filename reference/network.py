@@ -2,61 +2,81 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from reference import equations as eq
-from reference.activations import ACTIVATIONS
 from reference.arrays import Array, Layers, as_float64
 from reference.case import Case, Trace
-from reference.losses import LOSSES
+from reference.rounding import ACCUMULATED_IN, FORMATS
 
 Parameters = tuple[Layers, Layers]
 """W and b."""
 
+Store = Callable[[Array], Array]
+"""How a result is kept: as it is, or rounded to a narrower format."""
 
-def forward(case: Case, W: Layers, b: Layers, x: Array) -> tuple[dict[int, Array], dict[int, Array]]:
+
+def as_it_is(array: Array) -> Array:
+    return array
+
+
+def forward(
+    case: Case, W: Layers, b: Layers, x: Array, store: Store = as_it_is
+) -> tuple[dict[int, Array], dict[int, Array]]:
     """z^l and a^l of every layer, in the format of the arrays given; a^0 = x is included."""
     z: dict[int, Array] = {}
     a: dict[int, Array] = {0: x}
     for l in case.layers:
-        z[l] = eq.total_input(W[l], b[l], a[l - 1])  # (N, n^l)
-        a[l] = ACTIVATIONS[case.activation(l)].value(z[l])  # (N, n^l)
+        z[l] = store(eq.total_input(W[l], b[l], a[l - 1]))  # (N, n^l)
+        a[l] = store(case.activation(l).value(z[l]))  # (N, n^l)
     return z, a
 
 
 def contributions(case: Case, z: Array, a: Array, y: Array) -> Array:
     """L_i(a_t, y_t) of every component, (N, n^{L-1}); a loss on logits is given z."""
-    loss = LOSSES[case.loss]
+    loss = case.criterion
     return loss.value(loss.argument(z, a), y)
 
 
 def output_delta(case: Case, z: Array, a: Array, y: Array) -> Array:
     """δ of the output layer by (9), (N, n^{L-1}); for a loss on logits, by the product that it holds within itself."""
-    loss = LOSSES[case.loss]
+    loss = case.criterion
     if loss.on_logits:
         return loss.derivative(z, y)
-    return eq.eq_9(loss.derivative(a, y), ACTIVATIONS[case.output].derivative(z))
+    return eq.eq_9(loss.derivative(a, y), case.f_o.derivative(z))
 
 
-def backward(case: Case, W: Layers, z: Layers, a: Layers, y: Array) -> tuple[dict[int, Array], Parameters]:
+def backward(
+    case: Case, W: Layers, z: Layers, a: Layers, y: Array, store: Store = as_it_is
+) -> tuple[dict[int, Array], Parameters]:
     """δ^l, and ∂L/∂W^l and ∂L/∂b^l, from the output layer down."""
-    delta = {case.last: output_delta(case, z[case.last], a[case.last], y)}
-    f_prime: Callable[[Array], Array] = ACTIVATIONS[case.hidden].derivative
+    delta = {case.last: store(output_delta(case, z[case.last], a[case.last], y))}
+    f_prime = case.f_h.derivative
     for l in reversed(range(1, case.last)):
-        delta[l] = eq.eq_14(f_prime(z[l]), delta[l + 1], W[l + 1])  # (N, n^l)
-    dW = {l: eq.eq_7a(delta[l], a[l - 1]) for l in case.layers}  # (n^l, n^{l-1})
-    db = {l: eq.eq_7b(delta[l]) for l in case.layers}  # (n^l,)
+        delta[l] = store(eq.eq_14(f_prime(z[l]), delta[l + 1], W[l + 1]))  # (N, n^l)
+    dW = {l: store(eq.eq_7a(delta[l], a[l - 1])) for l in case.layers}  # (n^l, n^{l-1})
+    db = {l: store(eq.eq_7b(delta[l])) for l in case.layers}  # (n^l,)
     return delta, (dW, db)
 
 
 def trace(case: Case, dtype: str = "float64") -> Trace:
-    """The whole computation by the equations, carried out in `dtype`."""
-    W = {l: case.W[l].astype(dtype) for l in case.layers}
-    b = {l: case.b[l].astype(dtype) for l in case.layers}
-    x, y = case.x.astype(dtype), case.y.astype(dtype)
-    z, a = forward(case, W, b, x)
-    losses = eq.eq_8(contributions(case, z[case.last], a[case.last], y))  # (N,)
-    delta, (dW, db) = backward(case, W, z, a, y)
+    """The whole computation by the equations, carried out in `dtype`.
+
+    In half precision every result of an equation is rounded to it, and computed in float32.
+    """
+    computed_in = ACCUMULATED_IN[dtype]
+
+    def store(array: Array) -> Array:
+        return array if computed_in == dtype else array.astype(FORMATS[dtype]).astype(computed_in)
+
+    W = {l: case.W[l].astype(computed_in) for l in case.layers}
+    b = {l: case.b[l].astype(computed_in) for l in case.layers}
+    x, y = case.x.astype(computed_in), case.y.astype(computed_in)
+    z, a = forward(case, W, b, x, store)
+    losses = store(eq.eq_8(contributions(case, z[case.last], a[case.last], y)))  # (N,)
+    delta, (dW, db) = backward(case, W, z, a, y, store)
     return Trace(
-        loss=float(eq.eq_1(losses)),
+        loss=float(store(np.asarray(eq.eq_1(losses)))),
         dW=as_float64(dW),
         db=as_float64(db),
         losses=losses.astype("float64"),

@@ -6,42 +6,107 @@ most `underflow`. Every allowance here is the sum of those errors over the opera
 u; the operands are the trace's own, so no error of an earlier layer enters.
 
 The reference computes in float64 and rounds as well: u is the engine's unit roundoff plus the reference's.
+
+A half-precision format is one to store numbers in: engines accumulate products of its numbers in float32 and round the
+result. There a contraction carries γ_n of float32, and u for each time that a result is stored.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from reference import accuracy
-from reference.activations import ACTIVATIONS
+from reference.activations import ACTIVATIONS, Activation, Function, Kink, softmax_jacobian_scale
 from reference.arrays import Array
 from reference.equations import eq_9
-from reference.losses import LOSSES
+from reference.losses import Loss
 
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 """u of each format, rounding to nearest: half the distance from 1 to the next number."""
 
-SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
-"""The underflow step. XLA's CPU and GPU code flushes subnormal results to zero, an error of up to the smallest normal
-number; an engine with gradual underflow errs by far less."""
+ACCUMULATED_IN = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+"""The format that products are accumulated in."""
 
-DTYPES = tuple(UNIT_ROUNDOFF)
+UNDERFLOW = {"float16": 2.0**-25, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
+"""The underflow step. XLA's CPU and GPU code flushes subnormal results of float32 and float64 to zero, and bfloat16
+with them, an error of up to the smallest normal number; an engine with gradual underflow errs by far less. No engine
+flushes float16, whose subnormal numbers are normal in the float32 it is computed in: half their spacing is lost."""
+
+FORMATS: dict[str, np.dtype[Any]] = {name: np.dtype(getattr(ml_dtypes, name, name)) for name in UNIT_ROUNDOFF}
+"""NumPy's dtype of each format; bfloat16 is an extension of NumPy."""
+
+LIMITS = {name: ml_dtypes.finfo(format) for name, format in FORMATS.items()}  # type: ignore[no-untyped-call]
+"""What each format says of itself."""
+
+LARGEST = {name: float(limits.max) for name, limits in LIMITS.items()}
+"""The largest finite number of each format."""
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+HALF = ("bfloat16", "float16")
+
+SUMS_IN_HALF = ("jax-jit", "jax-whole")
+"""Engines whose plain sums of half-precision numbers are accumulated in that format: the gradient of a bias is one."""
+
+
+def rounded(values: Array | float, dtype: str) -> Array:
+    """The nearest numbers of a format, in float64; what is too large for it is infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(FORMATS[dtype]).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """An engine's format as the audit sees it: u of engine and reference together, the underflow step, k_f's."""
+    """An engine's format as the audit sees it.
 
+    u            of a number, with the reference's own
+    v            of the format that products are accumulated in, with the reference's own
+    sums         of the format that plain sums are accumulated in, with the reference's own
+    stored       u where results are rounded from v to u, else 0
+    operand      u where an operand may be used before it was rounded, as a compiler may within a fusion, else 0
+    underflow    the underflow step
+    largest      the largest finite number: beyond it a result is infinite
+    """
+
+    dtype: str
+    engine: str | None
     u: float
+    v: float
+    sums: float
+    stored: float
+    operand: float
     underflow: float
-    value_accuracy: dict[str, float]
-    derivative_accuracy: dict[str, float]
+    largest: float
+
+    def k(self, function: str, what: str) -> float:
+        """k_f of the value or the derivative of a function."""
+        return accuracy.k(function, what, self.dtype, self.engine)
 
 
-def rounding(dtype: str) -> Rounding:
-    """The rounding of an engine that computes in `dtype`, judged by a reference in float64."""
-    u = UNIT_ROUNDOFF[dtype] + UNIT_ROUNDOFF["float64"]
-    return Rounding(u, SMALLEST_NORMAL[dtype], accuracy.VALUE[dtype], accuracy.DERIVATIVE[dtype])
+@cache
+def rounding(dtype: str, engine: str | None = None) -> Rounding:
+    """The rounding of an engine that computes in `dtype`, judged by a reference in float64.
+
+    An engine without a name is allowed what any engine is, and in half precision what a compiler may do that keeps
+    float32 between two operations of one fusion, although the number it reports is rounded (XLA's
+    xla_allow_excess_precision). On the CPU none of the engines that have a name does.
+    """
+    reference, half = UNIT_ROUNDOFF["float64"], dtype in HALF
+    u = UNIT_ROUNDOFF[dtype] + reference
+    v = UNIT_ROUNDOFF[ACCUMULATED_IN[dtype]] + reference
+    return Rounding(
+        dtype=dtype,
+        engine=engine,
+        u=u,
+        v=v,
+        sums=u if engine is None or engine in SUMS_IN_HALF else v,
+        stored=u if half else 0.0,
+        operand=u if half and engine is None else 0.0,
+        underflow=UNDERFLOW[dtype],
+        largest=LARGEST[dtype],
+    )
 
 
 def gamma(n: int, u: float) -> float:
@@ -56,14 +121,15 @@ def gamma(n: int, u: float) -> float:
     return n * u / (1 - n * u)
 
 
-def contraction(n: int, size: Array, r: Rounding) -> Array:
+def contraction(n: int, size: Array, result: Array, r: Rounding) -> Array:
     """Allowance of a sum of n products, added in any order.
 
-    γ_n Σ|x||y|, and an underflow in every product   (Higham, §3.1)
+    γ_n Σ|x||y|, an underflow in every product (Higham, §3.1), and the rounding of a result that is stored in half
 
-    `size` is Σ|x||y|.
+    `size` is Σ|x||y|; `result` is the sum.
     """
-    return gamma(n, r.u) * size + n * r.underflow
+    allowed = gamma(n, r.v) * size + n * r.underflow
+    return allowed + r.stored * np.abs(result) if r.stored else allowed
 
 
 LARGE = 2**20
@@ -94,56 +160,154 @@ def product_of_sizes(A: Array, B: Array, factor: float = 1.0) -> Array:
 # --- scalar functions
 
 
-def value_error(f: str, z: Array, r: Rounding) -> Array:
-    """Allowance of a^l = f(z^l): k_f u s_f(z), and an underflow, which a formula like z σ(z) multiplies by z.
+def variation(f: Function, x: Array, error: Array) -> Array:
+    """How far f moves while its argument moves by at most `error`: max |f(x ± error) − f(x)|."""
+    centre = f(x)
+    return np.maximum(np.abs(f(x + error) - centre), np.abs(f(x - error) - centre))
 
-    A function without a k_f is exact: it rounds nothing.
+
+def carried_slope(f: Activation, z: Array, error: Array) -> Array:
+    """The error of f'(z) that comes from z: that at the ends, and at each kink between them the whole of its jump."""
+    moved = variation(f.derivative, z, error)
+    for kink in f.kinks:
+        df = f.derivative(z)
+        jump = np.maximum(kink.highest - df, df - kink.lowest)
+        moved = np.where(np.abs(z - kink.at) < error, np.maximum(moved, jump), moved)
+    return moved
+
+
+def carried_value(f: Activation, z: Array, error: Array) -> Array:
+    """The error of f(z) that comes from z: sup |f'| · error, or Σ_t |∂a_k/∂z_t| e_t where f is coupled.
+
+    hardshrink jumps at its kinks: no derivative tells by how much.
     """
-    if f not in r.value_accuracy:
-        return np.full_like(z, r.underflow)
-    return r.value_accuracy[f] * r.u * ACTIVATIONS[f].value_scale(z) + r.underflow * (1 + np.abs(z))
+    if f.coupled:
+        return np.einsum("ikt,it->ik", np.abs(f.derivative(z)), error)
+    carried = (np.abs(f.derivative(z)) + carried_slope(f, z, error)) * error
+    return np.maximum(carried, variation(f.value, z, error)) if f.kinks else carried
 
 
-def derivative_error(f: str, z: Array, r: Rounding) -> Array:
-    """Allowance of f'(z): k_f' u s_f'(z), and an underflow as in f; for softmax, of each element of the Jacobian."""
-    if ACTIVATIONS[f].coupled:
-        return r.value_accuracy[f] * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow
-    if f not in r.derivative_accuracy:
-        return np.full_like(z, r.underflow)
-    return r.derivative_accuracy[f] * r.u * ACTIVATIONS[f].derivative_scale(z) + r.underflow * (1 + np.abs(z))
+def carried_jacobian(f: Activation, z: Array, error: Array) -> Array:
+    """The error of each element of a coupled f's Jacobian that comes from z."""
+    moved = carried_value(ACTIVATIONS["softmax"], z, error)
+    if f.name == "softmax":
+        return softmax_jacobian_scale(z, moved)
+    return moved[:, np.newaxis, :] + np.zeros_like(z)[:, :, np.newaxis]  # 1[k = t] − softmax_t
 
 
-def contribution_error(loss: str, p: Array, y: Array, r: Rounding) -> Array:
+def carried_derivative(loss: Loss, p: Array, y: Array, error: Array) -> Array:
+    """The error of ∂L_i/∂p_t that comes from p."""
+    if loss.carried is not None:
+        return loss.carried(p, y, error)
+    return variation(lambda q: loss.derivative(np.clip(q, *loss.domain), y), p, error)
+
+
+def at_kink(z: Array, kink: Kink, r: Rounding) -> Array:
+    """Whether z is at a kink: within an underflow of it, or within the rounding of the formula that meets it."""
+    return np.abs(z - kink.at) <= kink.reach * r.u + r.underflow
+
+
+def steepest(f: Activation, z: Array, r: Rounding) -> Array:
+    """|f'(z)|, and at a kink the largest of the derivatives that may be given."""
+    size = np.abs(f.derivative(z))
+    for kink in f.kinks:
+        size = np.where(at_kink(z, kink, r), max(abs(kink.lowest), abs(kink.highest)), size)
+    return size
+
+
+def largest_derivative(loss: Loss, p: Array, y: Array) -> Array:
+    """|∂L_i/∂p_t|, and at a kink the largest of the derivatives that may be given."""
+    if loss.interval is None:
+        return np.abs(loss.derivative(p, y))
+    return np.maximum.reduce(np.abs(loss.interval(p, y)))
+
+
+def amplified(f: Activation, z: Array) -> Array:
+    """How often an underflow may count: in the result, in each factor of formulas like z σ(z) σ(−z), which z
+    multiplies, and in α (e^{z/α} − 1) or λα (e^z − 1), which their parameters multiply (λα < 2 of SELU).
+    """
+    return 3 + 2 * np.abs(z) + sum(f.parameters.values())
+
+
+def value_error(f: Activation, z: Array, r: Rounding) -> Array:
+    """Allowance of a^l = f(z^l): k_f u s_f(z), and an underflow.
+
+    Where z may be used before it was rounded, the condition |f'(z)| |z| u as well. The k_f of a coupled f is that of a
+    sample: a result stored in half precision errs by |f| u at least.
+    """
+    allowed = r.k(f.name, "value") * r.u * f.value_scale(z)
+    if r.stored and f.coupled:
+        allowed = np.maximum(allowed, r.stored * np.abs(f.value(z)))
+    allowed += r.underflow * amplified(f, z)
+    return allowed + carried_value(f, z, r.operand * np.abs(z)) if r.operand else allowed
+
+
+def derivative_error(f: Activation, z: Array, r: Rounding) -> Array:
+    """Allowance of f'(z): k_f' u s_f'(z), and an underflow as in f; where f is coupled, of each element ∂a_k/∂z_t."""
+    scale = r.u * f.derivative_scale(z)
+    moved = r.operand * np.abs(z)
+    if f.coupled:  # the Jacobian is made of the values, and takes their k_f
+        allowed = r.k(f.name, "value") * scale + r.underflow
+        return allowed + carried_jacobian(f, z, moved) if r.operand else allowed
+    allowed = r.k(f.name, "derivative") * scale + r.underflow * amplified(f, z)
+    return allowed + carried_slope(f, z, moved) if r.operand else allowed
+
+
+def contribution_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
     """Allowance of one component's contribution to L_i: k u s(p, y)."""
-    return r.value_accuracy[loss] * r.u * LOSSES[loss].value_scale(p, y) + r.underflow
+    allowed = r.k(loss.name, "value") * r.u * loss.value_scale(p, y) + r.underflow
+    return allowed + carried_contribution(loss, p, y, r.operand * np.abs(p)) if r.operand else allowed
+
+
+def carried_contribution(loss: Loss, p: Array, y: Array, error: Array) -> Array:
+    """The error of a contribution that comes from p; to first order for a loss whose components are coupled."""
+    if loss.carried is None:  # the losses are convex: the ends of the interval are the worst
+        return variation(lambda q: loss.value(np.clip(q, *loss.domain), y), p, error)
+    return np.abs(loss.derivative(p, y)) * error + loss.carried(p, y, error) * error
 
 
 DERIVATIVE_ROUNDINGS = {
-    "half_squared_error": 1,  # a − y
     "binary_cross_entropy": 4,  # 1 − a, 1 − y or a − y, the quotient, the difference
     "categorical_cross_entropy": 1,  # y/a
+    "negative_log_likelihood": 0,  # −y
+    "kullback_leibler": 0,  # −y
 }
-"""Operations in the derivative of a loss that is plain arithmetic; on logits, it is f_o's accuracy that counts."""
+"""Operations in the derivative of a loss that is given no logits and is defined on one output only: no engine shows it
+by itself, but it is plain arithmetic."""
 
 
-def loss_derivative_error(loss: str, p: Array, y: Array, r: Rounding) -> Array:
-    """Allowance of ∂L_i/∂p_t: its roundings, counted or (on logits) those of f_o, times its scale."""
-    on_logits = LOSSES[loss].on_logits
-    k = r.value_accuracy[LOSSES[loss].outputs[0]] + 1 if on_logits else DERIVATIVE_ROUNDINGS[loss]  # +1: minus y
-    return k * r.u * LOSSES[loss].derivative_scale(p, y) + r.underflow
+def loss_derivative_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
+    """Allowance of ∂L_i/∂p_t: k u s'(p, y)."""
+    counted = DERIVATIVE_ROUNDINGS.get(loss.name)
+    k = r.k(loss.name, "derivative") if counted is None else counted
+    allowed = k * r.u * loss.derivative_scale(p, y) + r.underflow
+    return allowed + carried_derivative(loss, p, y, r.operand * np.abs(p)) if r.operand else allowed
 
 
 # --- the equations
 
 
 def total_input_error(W: Array, b: Array, a_prev: Array, r: Rounding) -> Array:
-    """Allowance of z^l: n^{l-1} products and the bias.   γ_{n+1} (|W||a| + |b|)"""
-    return contraction(W.shape[1] + 1, product_of_sizes(a_prev, W.T) + np.abs(b), r)
+    """Allowance of z^l: n^{l-1} products and the bias.   γ_{n+1} (|W||a| + |b|)
+
+    In half precision Wa is stored, and so is the sum with b.
+    """
+    products = product_of_sizes(a_prev, W.T)
+    allowed = contraction(W.shape[1] + 1, products + np.abs(b), np.zeros(()), r)
+    if r.stored:
+        product = a_prev @ W.T
+        allowed += r.stored * (np.abs(product) + np.abs(product + b)) + r.operand * products
+    return allowed
+
+
+STORED_LOSSES = 3
+"""Times that a number of the loss is stored: each L_i, their sum, and its quotient by N."""
 
 
 def eq_1_error(terms: Array, errors: Array, r: Rounding) -> Array:
     """Allowance of the total loss: the errors of all contributions, N n additions in any order, the division by N."""
-    return (errors.sum() + contraction(terms.size, np.abs(terms).sum(), r)) / len(terms)
+    size = np.abs(terms).sum()
+    return (errors.sum() + contraction(terms.size, size, STORED_LOSSES * size, r)) / len(terms)
 
 
 def eq_2_error(new: Array, gradient: Array, learning_rate: float, r: Rounding) -> Array:
@@ -154,38 +318,49 @@ def eq_2_error(new: Array, gradient: Array, learning_rate: float, r: Rounding) -
 def eq_7a_error(delta: Array, a_prev: Array, r: Rounding) -> Array:
     """Allowance of ∂L/∂W: N products, the division by N.   γ_{N+1} |δ|ᵀ|a|/N"""
     n = len(delta) + 1
-    allowed = product_of_sizes(delta.T, a_prev, gamma(n, r.u) / len(delta))  # (n^l, n^{l-1})
+    allowed = product_of_sizes(delta.T, a_prev, (gamma(n, r.v) + 2 * r.operand) / len(delta))  # (n^l, n^{l-1})
     allowed += n * r.underflow
+    if r.stored:
+        allowed += r.stored * np.abs(delta.T @ a_prev) / len(delta)
     return allowed
 
 
 def eq_7b_error(delta: Array, r: Rounding) -> Array:
-    """Allowance of ∂L/∂b: N terms, the division by N.   γ_N Σ|δ|/N"""
-    return contraction(len(delta), np.abs(delta).sum(axis=0) / len(delta), r)
+    """Allowance of ∂L/∂b: N terms, the division by N.   N u Σ|δ|/N
+
+    For a plain sum γ_N is N u, however large N is: a half-precision sum may leave no digit at all (S. M. Rump, *Error
+    estimation of floating-point summation and dot product*, BIT 52, 2012).
+    """
+    n = len(delta)
+    allowed = (n * r.sums + r.operand) * np.abs(delta).sum(axis=0) / n + n * r.underflow
+    return allowed + r.stored * np.abs(delta.sum(axis=0)) / n if r.stored else allowed
 
 
 def eq_8_error(terms: Array, errors: Array, r: Rounding) -> Array:
     """Allowance of L_i: the errors of its contributions, n − 1 additions."""
-    return errors.sum(axis=1) + contraction(terms.shape[1] - 1, np.abs(terms).sum(axis=1), r)
+    size = np.abs(terms).sum(axis=1)
+    return errors.sum(axis=1) + contraction(terms.shape[1] - 1, size, size, r)
 
 
 CHAIN = 4
 """Roundings in (9) beside the two factors: 1/N, the product with it, the product with f', and N times the result."""
 
 
-def eq_9_error(loss: str, output: str, z: Array, a: Array, y: Array, r: Rounding) -> Array:
+def eq_9_error(loss: Loss, f: Activation, z: Array, a: Array, y: Array, r: Rounding) -> Array:
     """Allowance of δ^{L-1}: the error of each factor times the size of the other, and the products.
 
+    Where f is coupled, n products are summed, and a diagonal element of its Jacobian is a sum of n − 1 as well.
     Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times.
     """
-    p = LOSSES[loss].argument(z, a)
-    g = np.abs(LOSSES[loss].derivative(p, y))
+    p = loss.argument(z, a)
+    g = largest_derivative(loss, p, y)
     g_error = loss_derivative_error(loss, p, y, r)
     underflow = 2 * len(z) * r.underflow
-    if LOSSES[loss].on_logits:
+    if loss.on_logits:
         return g_error + CHAIN * r.u * g + underflow
-    df = np.abs(ACTIVATIONS[output].derivative(z))
-    df_error = derivative_error(output, z, r) + CHAIN * r.u * df
+    df = steepest(f, z, r)
+    roundings = CHAIN * r.u + (2 * z.shape[1] * r.sums if f.coupled else 0.0)
+    df_error = derivative_error(f, z, r) + roundings * df
     return eq_9(g, df_error) + eq_9(g_error, df) + underflow
 
 
@@ -194,7 +369,11 @@ def eq_14_error(df: Array, df_error: Array, summed: Array, size: Array, n: int, 
 
     |f'| γ_{n+2} |δ||W| + |δW| k_f' u s_f'
 
-    `summed` is δW and `size` is |δ||W|. Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times.
+    `df` is |f'|, `summed` is δW and `size` is |δ||W|. Underflow strikes the gradient of the mean, 1/N of δ, and so
+    counts N times. In half precision δW is stored, and so are its two products with f'.
     """
     underflow = (n + 1) * len(summed) * r.underflow
-    return np.abs(df) * (gamma(n + 2, r.u) * size + underflow) + np.abs(summed) * df_error + underflow
+    products = (gamma(n + 2, r.v) + r.operand) * size
+    if r.stored:
+        products += 3 * r.stored * np.abs(summed)
+    return df * (products + underflow) + np.abs(summed) * df_error + underflow

@@ -5,17 +5,14 @@ what follows, to first order; a derivative is taken at both ends of the interval
 kink within it counts with its whole jump (Higham, *Accuracy and Stability*, §3.3).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from reference import equations as eq
 from reference import rounding as rd
-from reference.activations import ACTIVATIONS
 from reference.arrays import Array, Layers
 from reference.case import Case
-from reference.losses import LOSSES
 from reference.network import backward, contributions, forward
 
 
@@ -29,43 +26,26 @@ class RunningError:
     db: dict[int, Array]
 
 
-def variation(f: Callable[[Array], Array], x: Array, error: Array) -> Array:
-    """How far f moves while its argument moves by at most `error`: max |f(x ± error) − f(x)|."""
-    centre = f(x)
-    return np.maximum(np.abs(f(x + error) - centre), np.abs(f(x - error) - centre))
-
-
-def carried_value(f: str, z: Array, error: Array) -> Array:
-    """The error of f(z) that comes from z: sup |f'| · error, or for softmax a_t ((1 − a_t) e_t + Σ_{k≠t} a_k e_k)."""
-    activation = ACTIVATIONS[f]
-    if activation.coupled:
-        a = activation.value(z)
-        return a * ((1 - 2 * a) * error + (a * error).sum(axis=1, keepdims=True))
-    steepest = np.abs(activation.derivative(z)) + variation(activation.derivative, z, error)
-    return steepest * error
-
-
 def carried_output_delta(case: Case, z: Array, a: Array, z_error: Array, a_error: Array) -> Array:
     """The error of (9) that comes from z and a."""
-    loss, f = LOSSES[case.loss], ACTIVATIONS[case.output]
+    loss, f = case.criterion, case.f_o
     if loss.on_logits:
-        return carried_value(case.output, z, z_error) * case.y.sum(axis=1, keepdims=True).clip(1)
+        return rd.carried_derivative(loss, z, case.y, z_error)
     slope = loss.derivative(a, case.y)
     g, df = np.abs(slope), np.abs(f.derivative(z))
-    low, high = (0.0, 1.0) if loss.outputs else (-np.inf, np.inf)
-    g_error = variation(lambda p: loss.derivative(np.clip(p, low, high), case.y), a, a_error)
-    if f.coupled:
+    g_error = rd.carried_derivative(loss, a, case.y, a_error)
+    if f.name == "softmax":
         # δ_t = a_t (g_t − Σ_k a_k g_k)
         sum_error = (a * g_error + g * a_error).sum(axis=1, keepdims=True)
         centred = np.abs(slope - (a * slope).sum(axis=1, keepdims=True))
         return a * (g_error + sum_error) + a_error * (centred + g_error + sum_error)
-    df_error = variation(f.derivative, z, z_error)
-    return g * df_error + g_error * (df + df_error)
+    df_error = rd.carried_jacobian(f, z, z_error) if f.coupled else rd.carried_slope(f, z, z_error)
+    return eq.eq_9(g, df_error) + eq.eq_9(g_error, df + df_error)
 
 
-def propagate(case: Case) -> RunningError:
+def propagate(case: Case, engine: str | None = None) -> RunningError:
     """The running error of loss and gradients of a Case."""
-    r, last = rd.rounding(case.dtype), case.last
+    r, last = rd.rounding(case.dtype, engine), case.last
     z, a = forward(case, case.W, case.b, case.x)
 
     z_error: dict[int, Array] = {}
@@ -73,35 +53,34 @@ def propagate(case: Case) -> RunningError:
     for l in case.layers:
         f = case.activation(l)
         z_error[l] = rd.total_input_error(case.W[l], case.b[l], a[l - 1], r) + a_error[l - 1] @ np.abs(case.W[l]).T
-        a_error[l] = rd.value_error(f, z[l], r) + carried_value(f, z[l], z_error[l])
+        a_error[l] = rd.value_error(f, z[l], r) + rd.carried_value(f, z[l], z_error[l])
 
-    loss = LOSSES[case.loss]
+    loss = case.criterion
     p, p_error = loss.argument(z[last], a[last]), loss.argument(z_error[last], a_error[last])
     terms = contributions(case, z[last], a[last], case.y)
-    slope = np.abs(loss.derivative(p, case.y))
-    errors = rd.contribution_error(case.loss, p, case.y, r) + slope * p_error + p_error**2
+    errors = rd.contribution_error(loss, p, case.y, r) + rd.carried_contribution(loss, p, case.y, p_error)
 
-    delta_error, dW, db = backward_error(case, z, a, z_error, a_error)
+    delta_error, dW, db = backward_error(case, z, a, z_error, a_error, r)
     return RunningError(float(rd.eq_1_error(terms, errors, r)), delta_error, dW, db)
 
 
 def backward_error(
-    case: Case, z: Layers, a: Layers, z_error: Layers, a_error: Layers
+    case: Case, z: Layers, a: Layers, z_error: Layers, a_error: Layers, r: rd.Rounding
 ) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
     """The running error of δ^l, ∂L/∂W^l and ∂L/∂b^l, given how far z and a may be from those of the pass; a^0 is x."""
-    r, last, f = rd.rounding(case.dtype), case.last, case.hidden
+    last = case.last
     delta, _ = backward(case, case.W, z, a, case.y)
     error = {
-        last: rd.eq_9_error(case.loss, case.output, z[last], a[last], case.y, r)
+        last: rd.eq_9_error(case.criterion, case.f_o, z[last], a[last], case.y, r)
         + carried_output_delta(case, z[last], a[last], z_error[last], a_error[last])
     }
     for l in reversed(range(1, last)):
         W = case.W[l + 1]
         summed, size = delta[l + 1] @ W, rd.product_of_sizes(delta[l + 1], W)
-        df = ACTIVATIONS[f].derivative(z[l])
-        df_error = rd.derivative_error(f, z[l], r) + variation(ACTIVATIONS[f].derivative, z[l], z_error[l])
+        df = rd.steepest(case.f_h, z[l], r)
+        df_error = rd.derivative_error(case.f_h, z[l], r) + rd.carried_slope(case.f_h, z[l], z_error[l])
         local = rd.eq_14_error(df, df_error, summed, size, len(W), r)
-        error[l] = local + (np.abs(df) + df_error) * (error[l + 1] @ np.abs(W))
+        error[l] = local + (df + df_error) * (error[l + 1] @ np.abs(W))
 
     dW: dict[int, Array] = {}
     db: dict[int, Array] = {}

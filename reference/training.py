@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from reference import equations as eq
 from reference.arrays import Array, Layers
 from reference.case import Case, Trace
+from reference.rounding import ACCUMULATED_IN, rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +43,18 @@ def draw_plan(rng: np.random.Generator, samples: int, size: int, epochs: int, le
 def descend(case: Case, plan: Plan, trace: Callable[[Case], Trace], dtype: str = "float64") -> Iterator[Step]:
     """Gradient descent by (2a) and (2b) in `dtype`, with gradients from `trace`."""
     W, b = case.W, case.b
-    eta = np.dtype(dtype).type(plan.learning_rate)
     for batch in plan.batches:
         now = trace(case.with_parameters(W, b).on_batch(case.x[batch], case.y[batch]))
-        new_W = {l: update(eq.eq_2a, W[l], now.dW[l], eta, dtype) for l in case.layers}
-        new_b = {l: update(eq.eq_2b, b[l], now.db[l], eta, dtype) for l in case.layers}
+        new_W = {l: update(eq.eq_2a, W[l], now.dW[l], plan.learning_rate, dtype) for l in case.layers}
+        new_b = {l: update(eq.eq_2b, b[l], now.db[l], plan.learning_rate, dtype) for l in case.layers}
         yield Step(W, b, now, new_W, new_b)
         W, b = new_W, new_b
 
 
 def update(
-    equation: Callable[[Array, Array, float], Array], old: Array, gradient: Array, eta: float, dtype: str
+    equation: Callable[[Array, Array, float], Array], old: Array, gradient: Array, learning_rate: float, dtype: str
 ) -> Array:
-    """(2a) or (2b) carried out in `dtype`."""
-    return equation(old.astype(dtype), gradient.astype(dtype), eta).astype("float64")
+    """(2a) or (2b) carried out in `dtype`; in half precision, computed in float32 and rounded once."""
+    format = np.dtype(ACCUMULATED_IN[dtype])
+    new = equation(old.astype(format), gradient.astype(format), format.type(learning_rate))
+    return rounded(new, dtype)

@@ -1,10 +1,11 @@
 """python -m reports VERB: audit engines, render the report, measure accuracy and speed."""
 
 import argparse
+import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,16 +13,24 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from adapters.contract import ENGINES, Adapter, AdapterError, load
-from reference.activations import HIDDEN, OUTPUT
+from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import Case, CaseError, choose, from_json
-from reference.cases import COMBINATIONS, Combination
+from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports import campaign, digits, results, terminal
-from reports.render import render, verdict
+from reports.ledger import status, verdict
+from reports.render import render
 
 BUILD = Path("reports/build")
 SEED = 2026
+DIVERGENCES = "backprop-parity/divergences/1"
+
+ENGINES_SWEPT = tuple(name for name in ENGINES if name != "jax-whole")
+"""Engines with functions of their own: jax-whole's are those of jax-jit."""
+
+ONCE = frozenset(once())
+"""The combinations of jax-whole."""
 
 
 class UsageError(ValueError):
@@ -52,6 +61,18 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number, at least 1")
     return int(text)
+
+
+def count(text: str) -> int:
+    """The type of an option that may be nothing."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number, at least 0")
+    return int(text)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device(text: str) -> str:
@@ -86,20 +107,41 @@ def parser() -> Parser:
     audit.add_argument("--hidden", type=names(HIDDEN, "hidden activation"), default=HIDDEN)
     audit.add_argument("--output", type=names(OUTPUT, "output activation"), default=OUTPUT)
     audit.add_argument("--loss", type=names(tuple(LOSSES), "loss"), default=tuple(LOSSES))
-    audit.add_argument("--cases", type=positive, default=8, help="random cases a cell (default 8)")
+    audit.add_argument("--cases", type=positive, default=1, help="random cases a cell (default 1)")
+    audit.add_argument(
+        "--further",
+        type=count,
+        default=3,
+        help="further cases, with drawn parameters, of the cells that get every experiment (default 3)",
+    )
+    audit.add_argument("--workers", type=positive, default=cores(), help="processes (default: one a core)")
     audit.add_argument("--seed", type=seed, default=SEED, help=f"of every draw (default {SEED})")
     audit.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     audit.add_argument("--case", type=Path, help="audit this one Case, a JSON file, instead of random ones")
     audit.add_argument("--no-training", action="store_true", help="leave the training run on digits out")
+    audit.add_argument("--no-divergences", action="store_true", help="leave the table of divergences out")
     audit.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
     page = verbs.add_parser("render", help="make report.html from results.json")
     page.add_argument("results", type=Path, nargs="?", default=BUILD / "results.json")
     page.add_argument("--out", type=Path, help="output folder (default: the results' own)")
 
+    differ = verbs.add_parser("divergences", help="measure where the engines differ, from the equations and each other")
+    differ.add_argument("--engines", type=names(tuple(ENGINES), "engine"), default=ENGINES_SWEPT)
+    differ.add_argument("--dtypes", type=names(DTYPES, "dtype"), default=DTYPES, help=", ".join(DTYPES))
+    differ.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
+    differ.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
+
     sweep = verbs.add_parser("sweep", help="measure the accuracy of every scalar function in every engine")
-    sweep.add_argument("--inputs", type=positive, default=2**18, help="inputs a function (default 262144)")
-    sweep.add_argument("--seed", type=seed, default=SEED, help=f"of the inputs (default {SEED})")
+    functions = (*ACTIVATIONS, *LOSSES)
+    sweep.add_argument("--engines", type=names(tuple(ENGINES), "engine"), default=ENGINES_SWEPT)
+    sweep.add_argument("--functions", type=names(functions, "function"), default=functions)
+    sweep.add_argument("--dtypes", type=names(DTYPES, "dtype"), default=DTYPES, help=", ".join(DTYPES))
+    sweep.add_argument("--inputs", type=positive, default=2**22, help="float32 inputs a function (default 4194304)")
+    sweep.add_argument("--exhaustive", action="store_true", help="all 4294967296 float32 inputs")
+    sweep.add_argument("--drawn", type=positive, default=2**13, help="inputs where they are drawn (default 8192)")
+    sweep.add_argument("--seed", type=seed, default=SEED, help=f"of what is drawn (default {SEED})")
+    sweep.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     sweep.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
     bench = verbs.add_parser("bench", help="time the audit and the reference beside the engines")
@@ -108,20 +150,21 @@ def parser() -> Parser:
     return main
 
 
-def adapters_of(options: argparse.Namespace) -> list[Adapter]:
+def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
     """The engines and adapters asked for; every engine where neither is named."""
-    engines = options.engines or (() if options.adapter else tuple(ENGINES))
-    return [load(spec, options.device) for spec in (*engines, *options.adapter)]
+    return (*(options.engines or (() if options.adapter else tuple(ENGINES))), *options.adapter)
 
 
-def combinations_of(options: argparse.Namespace) -> list[Combination]:
-    """The combinations that the options leave; raises UsageError if they leave none."""
+def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]:
+    """The combinations that the options leave to an adapter; raises UsageError if they leave none."""
     kept = [
         c for c in COMBINATIONS if c.hidden in options.hidden and c.output in options.output and c.loss in options.loss
     ]
     if not kept:
         raise UsageError(f"no loss of {', '.join(options.loss)} fits an output of {', '.join(options.output)}")
-    return kept
+    if spec != "jax-whole" or len(kept) <= len(ONCE):
+        return kept
+    return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
 
 
 def read_case(path: Path) -> Case:
@@ -132,53 +175,19 @@ def read_case(path: Path) -> Case:
         raise UsageError(f"case {str(path)!r} cannot be read: {error}") from error
 
 
-def cells(options: argparse.Namespace, adapters: list[Adapter]) -> Iterator[tuple[str, Any]]:
-    """Every cell in turn: its id, and the adapter, dtype, combination and Cases that make it."""
-    if options.case is not None:
-        case = read_case(options.case)
-        combination = Combination(case.hidden, case.output, case.loss)
-        for adapter in adapters:
-            yield (
-                campaign.cell_id(adapter, options.device, case.dtype, *combination),
-                (adapter, case.dtype, combination, [case]),
-            )
-        return
-    for adapter in adapters:
-        for dtype in options.dtypes:
-            for combination in combinations_of(options):
-                drawn = campaign.draw(options.seed, combination, dtype, options.cases)
-                yield (
-                    campaign.cell_id(adapter, options.device, dtype, *combination),
-                    (adapter, dtype, combination, drawn),
-                )
-
-
 def audit(options: argparse.Namespace, console: Console) -> int:
-    """Run a campaign: every cell, then the training run; write results.json and print the summary."""
-    adapters = adapters_of(options)
+    """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
+    specs = specs_of(options)
+    adapters = [load(spec, options.device) for spec in specs]
     folder = results.writable(options.out)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    work = list(cells(options, adapters))
-    training = [] if options.case or options.no_training else [(a, d) for a in adapters for d in options.dtypes]
-    console.print(f"seed {options.seed}: {len(work)} cells, {len(training)} training runs", highlight=False)
-    found: dict[str, Any] = {"cells": [], "training": []}
-    with terminal.progress(console) as bar:
-        task = bar.add_task("", total=len(work) + len(training))
-        for name, (adapter, dtype, combination, drawn) in work:
-            bar.update(task, description=name)
-            found["cells"].append(campaign.run_cell(adapter, options.device, dtype, combination, drawn, options.seed))
-            bar.advance(task)
-        for adapter, dtype in training:
-            bar.update(task, description=campaign.cell_id(adapter, options.device, dtype, "digits"))
-            *_, last = digits.train(adapter, options.device, dtype, options.seed)
-            found["training"].append(last)
-            bar.advance(task)
-        bar.update(task, description="done")
+    found = one_case(options, adapters) if options.case else whole_campaign(options, specs, adapters, console)
     request = {
         "engines": [adapter.name for adapter in adapters],
         "dtypes": list(options.dtypes),
         "device": options.device,
         "cases": options.cases,
+        "further": options.further,
         "seed": options.seed,
     }
     seconds = time.perf_counter() - clock
@@ -190,7 +199,65 @@ def audit(options: argparse.Namespace, console: Console) -> int:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{verdict(found)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{folder / 'results.json'} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
-    return results.status(found)
+    return status(found)
+
+
+def one_case(options: argparse.Namespace, adapters: list[Adapter]) -> dict[str, Any]:
+    """The one Case of a file in every engine."""
+    case = read_case(options.case)
+    names = Combination(case.hidden, case.output, case.loss)
+    cells = [
+        campaign.run_cell(adapter, options.device, case.dtype, names, [case], options.seed) for adapter in adapters
+    ]
+    return {"cells": cells, "training": [], "times": campaign.times(cells, 1)}
+
+
+def whole_campaign(
+    options: argparse.Namespace, specs: Sequence[str], adapters: list[Adapter], console: Console
+) -> dict[str, Any]:
+    """Every cell, training run and divergence, in worker processes."""
+    groups = [
+        group
+        for spec in specs
+        for group in campaign.groups(
+            spec,
+            options.device,
+            options.dtypes,
+            combinations_of(options, spec),
+            options.cases,
+            options.further,
+            options.seed,
+        )
+    ]
+    runs = [] if options.no_training else [(s, options.device, d, options.seed) for s in specs for d in options.dtypes]
+    swept = [] if options.no_divergences else [spec for spec in specs if spec in ENGINES_SWEPT]
+    total = sum(len(group.combinations) for group in groups)
+    console.print(
+        f"seed {options.seed}: {total} cells, {len(runs)} training runs, {options.workers} workers", highlight=False
+    )
+    with terminal.progress(console) as bar, campaign.pool(options.workers) as executor:
+        task = bar.add_task("", total=total + len(runs))
+        differ = executor.submit(campaign.divergences, swept, options.device, options.dtypes)
+        cells = [executor.submit(campaign.run_group, group) for group in groups]
+        training = [executor.submit(digits.run, *run) for run in runs]
+
+        def done(found: Any) -> None:
+            records = found if isinstance(found, list) else [found]
+            bar.update(task, advance=len(records), description=records[-1]["id"])
+
+        by_group = campaign.in_turn([*cells, *training], done)
+        bar.update(task, description="divergences")
+        rows = differ.result()
+        bar.update(task, description="done")
+    found_cells = [cell for group in by_group[: len(cells)] for cell in group]
+    campaign.explain([*found_cells, *by_group[len(cells) :]], rows)
+    return {
+        "cells": found_cells,
+        "training": by_group[len(cells) :],
+        "times": campaign.times(found_cells, options.workers),
+        "divergences": rows,
+        "accuracy": campaign.accuracy(),
+    }
 
 
 def page(options: argparse.Namespace, console: Console) -> int:
@@ -199,16 +266,41 @@ def page(options: argparse.Namespace, console: Console) -> int:
     folder = results.writable(options.out or options.results.parent)
     results.write(folder / "report.html", render(found))
     console.print(f"{folder / 'report.html'} written: {verdict(found)}", highlight=False, markup=False, soft_wrap=True)
-    return results.status(found)
+    return status(found)
+
+
+def divergences(options: argparse.Namespace, console: Console) -> int:
+    """Measure where the engines differ, and write divergences.json."""
+    from reports.divergences import measure
+    from reports.divergences import terminal as table
+
+    folder = results.writable(options.out)
+    rows = measure([load(engine, options.device) for engine in options.engines], options.dtypes)
+    results.write(folder / "divergences.json", results.dump({"schema": DIVERGENCES, "rows": rows}))
+    console.print(table(rows))
+    console.print(f"{folder / 'divergences.json'} written", highlight=False, soft_wrap=True)
+    return 0
 
 
 def sweep(options: argparse.Namespace, console: Console) -> int:
     """Measure every scalar function and write scalar_accuracy.json."""
-    from reports.sweep import measure  # python-flint serves this verb and the tests alone
+    from reports.sweep import PARTIAL, Plan, line, measure  # python-flint serves this verb and the tests alone
 
     folder = results.writable(options.out)
-    found = measure([load(engine) for engine in ENGINES], DTYPES, options.seed, options.inputs, console)
+    plan = Plan(
+        functions=options.functions,
+        dtypes=options.dtypes,
+        float32=2**32 if options.exhaustive else options.inputs,
+        drawn=options.drawn,
+        seed=options.seed,
+    )
+    adapters = [load(engine, options.device) for engine in options.engines]
+    with console.status("sweeping") as progress:
+        found = measure(adapters, plan, folder, progress.update)
+    for entry in sorted(found["entries"], key=lambda entry: -float(entry["roundings"])):
+        console.print(line(entry), highlight=False, soft_wrap=True)
     results.write(folder / "scalar_accuracy.json", results.dump(found))
+    (folder / PARTIAL).unlink()
     console.print(f"{folder / 'scalar_accuracy.json'} written", highlight=False, soft_wrap=True)
     return 0
 
@@ -226,13 +318,16 @@ def bench(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+VERBS = {"audit": audit, "render": page, "divergences": divergences, "sweep": sweep, "bench": bench}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb: 0 all hold, 1 something breaks, 2 the call or its input is wrong."""
     options = parser().parse_args(arguments)
     console = Console(stderr=False)
     try:
-        return {"audit": audit, "render": page, "sweep": sweep, "bench": bench}[options.verb](options, console)
-    except (UsageError, AdapterError, CaseError, results.ResultsError) as error:
+        return VERBS[options.verb](options, console)
+    except (UsageError, AdapterError, CaseError, campaign.CampaignError, results.ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -1,21 +1,44 @@
-"""A campaign: many cells, each a combination on one engine and dtype, audited over several random Cases."""
+"""A campaign: many cells, each a combination on one engine and dtype, audited over several random Cases.
+
+Cells are handed to worker processes in groups; what a cell finds depends on the seed and its own names alone.
+"""
 
 import math
+import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cache
+from multiprocessing import get_context
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.contract import FAILURES, Adapter, describe
-from reference.audit import Finding, MalformedTrace, audit
+from adapters.contract import ENGINES, FAILURES, Adapter, compilation, describe, load
+from reference.accuracy import k, recorded
+from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
-from reference.cases import Combination, draw_case, draw_shape
+from reference.cases import Combination, cover, draw_case, draw_shape
 from reports.experiments import experiments
 
 Record = dict[str, Any]
+
+THOROUGH = frozenset(cover())
+"""Combinations that get every experiment, and further Cases with drawn parameters."""
+
+SHAPES = 3
+"""Shapes that the Cases of a campaign have: an engine that compiles does so for each."""
+
+
+class CampaignError(RuntimeError):
+    """A campaign that cannot go on; its message is one line."""
+
+
+# --- what is found in a cell
 
 
 @dataclass
@@ -40,9 +63,29 @@ class Tally:
         """Whether there are findings, and all of them hold."""
         return bool(self.worst) and all(finding.holds for finding, _ in self.worst.values())
 
-    def records(self) -> list[Record]:
-        """The findings as they stand in results.json."""
-        return [record(finding, case, self.elements[key]) for key, (finding, case) in self.worst.items()]
+    def checked(self) -> dict[str, list[Any]]:
+        """Of every equation: the worst ratio, to four digits, the layer where it is, and the elements compared."""
+        found: dict[str, list[Any]] = {}
+        for (equation, layer), (finding, _) in sorted(self.worst.items(), key=lambda item: -badness(item[1][0])):
+            of_equation = found.setdefault(equation, [shortened(finding.ratio), layer, 0])
+            of_equation[2] += self.elements[equation, layer]
+        return {equation: found[equation] for equation, _ in self.worst}
+
+    def broken(self) -> list[Record]:
+        """The findings that do not hold."""
+        return [
+            record(finding, case, self.elements[key])
+            for key, (finding, case) in self.worst.items()
+            if not finding.holds
+        ]
+
+
+def shortened(ratio: float) -> float:
+    """A ratio to four digits, rounded up: what exceeds 1 does not read 1."""
+    if not math.isfinite(ratio) or ratio == 0:
+        return ratio
+    unit = 10.0 ** (math.floor(math.log10(ratio)) - 3)
+    return float(f"{math.ceil(ratio / unit) * unit:.4g}")
 
 
 def badness(finding: Finding) -> float:
@@ -62,51 +105,112 @@ def record(finding: Finding, case: int, elements: int) -> Record:
     }
 
 
+class Clock:
+    """Where the time of a cell goes: each part is timed by `clock("part")`, compilation by the engine itself."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter, self.seconds, self.started = adapter, {"engine": 0.0, "audit": 0.0, "experiments": 0.0}, seconds()
+        self.compiled = self.compilation()
+
+    def compilation(self) -> tuple[float, int]:
+        """What the engine has compiled until now: nothing, where it fails to say."""
+        try:
+            spent, programs = compilation(self.adapter)
+            return float(spent), int(programs)
+        except FAILURES:
+            return 0.0, 0
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started, compiled = seconds(), self.compilation()[0]
+        try:
+            yield
+        finally:
+            self.seconds[part] += seconds() - started - (self.compilation()[0] - compiled)
+
+    def record(self) -> Record:
+        """Seconds of each part, and the programs compiled."""
+        spent, programs = (now - before for now, before in zip(self.compilation(), self.compiled, strict=True))
+        return {"compile": spent, "programs": programs, **self.seconds}
+
+
+def seconds() -> float:
+    return time.perf_counter()
+
+
+# --- cells
+
+
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """The generator of one draw: it depends on the seed and the names alone, not on what else is drawn."""
     return np.random.default_rng([seed, *(n if isinstance(n, int) else zlib.crc32(n.encode()) for n in names)])
 
 
 def draw(seed: int, combination: Combination, dtype: str, cases: int) -> Iterator[Case]:
-    """The Cases of a cell: of one shape, so that an engine compiles once, and the same for every engine."""
-    shape = draw_shape(generator(seed, *combination, dtype))
+    """The Cases of a cell, the same for every engine: the first with the usual parameters, further ones with drawn."""
+    which = zlib.crc32("/".join(combination).encode()) % SHAPES
+    shape = draw_shape(generator(seed, "shape", which))
     for index in range(cases):
-        yield draw_case(generator(seed, *combination, dtype, index), combination, shape, dtype)
+        rng = generator(seed, *combination, dtype, index)
+        yield draw_case(rng, combination, shape, dtype, usual=index == 0)
 
 
-def cell_id(adapter: Adapter, device: str, dtype: str, *names: str) -> str:
+def cell_id(engine: str, device: str, dtype: str, *names: str) -> str:
     """engine/device/dtype/…"""
-    return "/".join((adapter.name, device, dtype, *names))
+    return "/".join((engine, device, dtype, *names))
 
 
-def run_cell(adapter: Adapter, device: str, dtype: str, names: Combination, cases: Iterable[Case], seed: int) -> Record:
-    """Audit one cell: each Case's trace, and on the first Case the experiments as well.
+def run_cell(
+    adapter: Adapter,
+    device: str,
+    dtype: str,
+    names: Combination,
+    cases: Iterable[Case],
+    seed: int,
+    thorough: bool = True,
+) -> Record:
+    """Audit one cell: each Case's trace, and where it is `thorough`, the experiments on the first.
 
     Whatever the adapter raises is an answer of the adapter: the cell breaks, with the reason.
     """
-    tally, reason, verdict, count, started = Tally(), None, None, 0, time.perf_counter()
+    tally, verdict, count, index, clock = Tally(), None, 0, 0, Clock(adapter)
+    reason: str | None = None
+    engine = judged_as(adapter, device)
     try:
         for index, case in enumerate(cases):
             if (supported := adapter.supports(case)) is not True:
-                if tally.holds() or not tally.worst:  # what broke before stays broken
-                    verdict, reason = "not-run", str(supported)
-                break
+                reason = str(supported)
+                continue
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-                trace = adapter.trace(case)
-                tally.add(audit(case, trace), index)
-                if index == 0:
-                    tally.add(experiments(adapter, case, trace, generator(seed, *names, dtype, "experiments")), index)
+                with clock("engine"):
+                    trace = adapter.trace(case)
+                with clock("audit"):
+                    tally.add(audit(case, trace, engine), index)
+                with clock("experiments"):
+                    if index == 0 and thorough:
+                        rng = generator(seed, *names, dtype, "experiments")
+                        tally.add(experiments(adapter, case, trace, rng, engine), index)
+                    elif trace.z is not None and trace.a is not None and trace.delta is not None:
+                        tally.add(audit_composed(case, trace, engine), index)
             count += 1
+        if not tally.worst and reason is not None:
+            verdict = "not-run"
     except MalformedTrace as error:
-        verdict, reason = "breaks", f"case {count}: malformed trace: {error}"
+        verdict, reason = "breaks", f"case {index}: malformed trace: {error}"
     except FAILURES as error:
-        verdict, reason = "breaks", f"case {count}: {describe(error)}"
+        verdict, reason = "breaks", f"case {index}: {describe(error)}"
     return {
-        "id": cell_id(adapter, device, dtype, *names),
+        "id": cell_id(adapter.name, device, dtype, *names),
         **about(adapter, device, dtype, names),
         "cases": count,
-        **outcome(tally, verdict, reason, started),
+        **outcome(tally, verdict, reason, clock),
+        "spent": clock.record(),
     }
+
+
+def judged_as(adapter: Adapter, device: str) -> str | None:
+    """The name under which the audit knows an engine: those of the suite were measured, and on the CPU alone."""
+    return adapter.name if adapter.name in ENGINES and device == "cpu" else None
 
 
 def about(adapter: Adapter, device: str, dtype: str, names: Combination) -> Record:
@@ -114,12 +218,167 @@ def about(adapter: Adapter, device: str, dtype: str, names: Combination) -> Reco
     return {"engine": adapter.name, "device": device, "dtype": dtype, **names._asdict()}
 
 
-def outcome(tally: Tally, verdict: str | None, reason: str | None, started: float) -> Record:
+def outcome(tally: Tally, verdict: str | None, reason: str | None, clock: Clock) -> Record:
     """What was found, as it stands in results.json; without another verdict, that of the findings."""
     return {
         "verdict": verdict or ("holds" if tally.holds() else "breaks"),
         "reason": reason,
         "elements": sum(tally.elements.values()),
-        "seconds": time.perf_counter() - started,
-        "findings": tally.records(),
+        "seconds": round(seconds() - clock.started, 6),
+        "checked": tally.checked(),
+        "findings": tally.broken(),
+        "explained": None,
     }
+
+
+# --- groups of cells, in worker processes
+
+
+class Group(NamedTuple):
+    """Cells of one engine and dtype that a worker audits in one go."""
+
+    spec: str
+    device: str
+    dtype: str
+    combinations: tuple[Combination, ...]
+    cases: int
+    further: int
+    seed: int
+
+
+def run_group(group: Group) -> list[Record]:
+    """The records of a group's cells, in their order."""
+    adapter = loaded(group.spec, group.device)
+    records = []
+    for names in group.combinations:
+        thorough = names in THOROUGH
+        drawn = draw(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
+        records.append(run_cell(adapter, group.device, group.dtype, names, drawn, group.seed, thorough))
+    return records
+
+
+@cache
+def loaded(spec: str, device: str) -> Adapter:
+    """An adapter, made once in a process."""
+    return load(spec, device)
+
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that share the cores: each has its own threads, and starts afresh, as JAX and torch need."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update({name: str(max(1, cores // workers)) for name in THREADS})
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+            yield executor
+    except BrokenProcessPool as error:
+        raise CampaignError(
+            "a worker process died, of memory or of an adapter that ends it: --workers 1 shows where"
+        ) from error
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def in_turn(futures: Sequence[Future[Any]], done: Any) -> list[Any]:
+    """The results in the order of the futures; `done` is told of each as it comes."""
+    for future in as_completed(futures):
+        done(future.result())
+    return [future.result() for future in futures]
+
+
+def groups(
+    spec: str,
+    device: str,
+    dtypes: Sequence[str],
+    combinations: Sequence[Combination],
+    cases: int,
+    further: int,
+    seed: int,
+) -> Iterator[Group]:
+    """The cells of one adapter, a group for each dtype and hidden activation."""
+    for dtype in dtypes:
+        for hidden in dict.fromkeys(names.hidden for names in combinations):
+            of_hidden = tuple(names for names in combinations if names.hidden == hidden)
+            yield Group(spec, device, dtype, of_hidden, cases, further, seed)
+
+
+def divergences(specs: Sequence[str], device: str, dtypes: Sequence[str]) -> list[Record]:
+    """The table of divergences, for a worker process."""
+    from reports.divergences import measure
+
+    return measure([loaded(spec, device) for spec in specs], dtypes) if specs else []
+
+
+# --- what is said of all cells
+
+
+def explain(items: Iterable[Record], rows: Sequence[Record]) -> None:
+    """Name the divergence that explains each cell or training run that breaks, if one does.
+
+    Every finding that does not hold must have its row; the first one's is named.
+    """
+    from reports.divergences import explains
+
+    for item in items:
+        if item["verdict"] == "breaks" and item["findings"]:
+            named = [explains(rows, item, finding) for finding in item["findings"]]
+            item["explained"] = named[0] if all(named) else None
+
+
+PARTS = ("compile", "engine", "audit", "experiments")
+
+
+def times(cells: Sequence[Record], workers: int) -> Record:
+    """How the time of the cells divides, and what compiling a program for every cell would have cost.
+
+    The latter from jax-whole, which does so: seconds a program there, times the cells of jax-jit. The cells lose their
+    own part of it.
+    """
+    spent: dict[str, dict[str, float]] = {}
+    programs: dict[str, int] = {}
+    ran: dict[str, int] = {}
+    for cell in cells:
+        engine, part = cell["engine"], cell.pop("spent")
+        of_engine = spent.setdefault(engine, dict.fromkeys(PARTS, 0.0))
+        for name in PARTS:
+            of_engine[name] += part[name]
+        programs[engine] = programs.get(engine, 0) + part["programs"]
+        ran[engine] = ran.get(engine, 0) + (cell["verdict"] != "not-run")
+    without = None
+    if programs.get("jax-whole") and ran.get("jax-jit"):
+        each = spent["jax-whole"]["compile"] / programs["jax-whole"]
+        without = {
+            "seconds": each * ran["jax-jit"],
+            "programs": ran["jax-jit"],
+            "compiled": programs["jax-jit"],
+            "how": f"{each:.3f} s a program of jax-whole ({programs['jax-whole']} measured), one a cell of jax-jit",
+        }
+    return {"seconds": spent, "workers": workers, "without_reuse": without}
+
+
+def accuracy() -> list[Record]:
+    """Every k_f that an allowance takes, beside the measurement it comes from."""
+    worst: dict[tuple[str, str, str, str], Record] = {}
+    for entry in recorded()["entries"]:
+        key = entry["function"], entry["what"], entry["dtype"], entry["engine"]
+        if key not in worst or float(entry["roundings"]) > float(worst[key]["roundings"]):
+            worst[key] = entry
+    return [
+        {
+            "function": function,
+            "what": what,
+            "dtype": dtype,
+            "engine": engine,
+            "k": k(function, what, dtype, engine),
+            "measured": entry["roundings"],
+            "ulp": entry["ulp"],
+            "at": "" if entry["at"] is None else str(entry["at"]),
+            "inputs": entry["inputs"],
+        }
+        for (function, what, dtype, engine), entry in worst.items()
+    ]

@@ -1,6 +1,5 @@
 """The training run on real data: the same network, from the same weights, on the same batches, in every engine."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,9 @@ from reference.cases import Combination
 from reference.datasets import Split, digits
 from reference.initialisers import glorot_uniform
 from reference.metrics import accuracy
+from reference.rounding import rounded
 from reference.training import Plan, Step, descend, draw_plan
-from reports.campaign import Record, Tally, about, cell_id, generator, outcome
+from reports.campaign import Clock, Record, Tally, about, cell_id, generator, judged_as, loaded, outcome
 
 WIDTHS = (64, 32, 10)
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
@@ -29,8 +29,8 @@ def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
     split = digits(generator(seed, "digits", "split"))
     rng = generator(seed, "digits", "weights")
     layers = range(1, len(WIDTHS))
-    # drawn once, as float32 numbers, so that both dtypes start from the same weights
-    W = {l: glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]).astype("float32").astype("float64") for l in layers}
+    # drawn once, as float32 numbers, so that every dtype starts from the same weights, as nearly as it holds them
+    W = {l: rounded(rounded(glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]), "float32"), dtype) for l in layers}
     b = {l: np.zeros(WIDTHS[l]) for l in layers}
     case = Case(*NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
     plan = draw_plan(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS, LEARNING_RATE)
@@ -65,24 +65,26 @@ def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarr
 def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int | Record]:
     """Train and audit every step: yields the number of each step done, and the record at the end."""
     split, case, plan = start(seed, dtype)
-    tally, started = Tally(), time.perf_counter()
+    tally, clock = Tally(), Clock(adapter)
     curves: dict[str, list[float]] = {"loss": [], "ratio": [], "drift": [], "validation": []}
     verdict, reason, done = None, None, 0
     scores: dict[str, float] = {}
     epoch = len(plan.batches) // EPOCHS
-    if (supported := adapter.supports(case)) is not True:
-        verdict, reason = "not-run", str(supported)
-    elif not hasattr(adapter, "train"):
-        verdict, reason = "not-run", f"{adapter.name} has no train"
-    else:
-        reference = reference_weights(case, plan)
-        W, b = case.W, case.b
-        try:
+    try:
+        if (supported := adapter.supports(case)) is not True:
+            verdict, reason = "not-run", str(supported)
+        elif not hasattr(adapter, "train"):
+            verdict, reason = "not-run", f"{adapter.name} has no train"
+        else:
+            reference = reference_weights(case, plan)
+            W, b = case.W, case.b
             for step, batch in zip(adapter.train(case, plan), plan.batches, strict=True):
                 require_start(step.W, step.b, W, b)
                 W, b = step.new_W, step.new_b
                 now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-                findings = audit(now, step.trace) + audit_update(now, step.trace, step.new_W, step.new_b, LEARNING_RATE)
+                findings = audit(now, step.trace, judged_as(adapter, device)) + audit_update(
+                    now, step.trace, step.new_W, step.new_b, LEARNING_RATE
+                )
                 curves["ratio"].append(tally.add(findings, done))
                 curves["loss"].append(float(step.trace.loss))
                 apart = np.linalg.norm(flat(step.new_W, step.new_b) - reference[done])
@@ -92,19 +94,26 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
                     curves["validation"].append(predicted(case, step, split.validation))
                 yield done
             scores = {name: predicted(case, step, getattr(split, name)) for name in split._fields}
-        except (MalformedTrace, CaseError) as error:
-            verdict, reason = "breaks", f"step {done}: {error}"
-        except FAILURES as error:
-            verdict, reason = "breaks", f"step {done}: {describe(error)}"
+    except (MalformedTrace, CaseError) as error:
+        verdict, reason = "breaks", f"step {done}: {error}"
+    except FAILURES as error:
+        verdict, reason = "breaks", f"step {done}: {describe(error)}"
     yield {
-        "id": cell_id(adapter, device, dtype, "digits"),
+        "id": cell_id(adapter.name, device, dtype, "digits"),
         **about(adapter, device, dtype, NAMES),
         "widths": list(WIDTHS),
         "epochs": EPOCHS,
         "batch": BATCH,
         "learning_rate": LEARNING_RATE,
         "steps": done,
-        **outcome(tally, verdict, reason, started),
+        **outcome(tally, verdict, reason, clock),
         "curves": curves,
         "accuracy": scores,
     }
+
+
+def run(spec: str, device: str, dtype: str, seed: int) -> Record:
+    """The record of a training run, for a worker process."""
+    *_, last = train(loaded(spec, device), device, dtype, seed)
+    assert isinstance(last, dict)
+    return last

@@ -11,10 +11,10 @@ import numpy as np
 from adapters.contract import Adapter
 from reference import audit
 from reference import equations as eq
-from reference.activations import ACTIVATIONS
 from reference.arrays import Array, Layers
 from reference.audit import Finding
 from reference.case import Case, Trace
+from reference.rounding import rounded
 from reference.running_error import propagate
 from reference.training import Plan
 
@@ -38,24 +38,26 @@ ORDER_ALLOWED = 0.02
 order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines: at most 0.0013 off."""
 
 
-def experiments(adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator) -> Iterator[Finding]:
-    """Every check that the engine's own members and the Case's format allow."""
+def experiments(
+    adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator, engine: str | None = None
+) -> Iterator[Finding]:
+    """Every check that the engine's own members and the Case's format allow; `engine` as the audit knows it."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
-    # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z
-    if case.dtype == "float64" and not (kinked(case) and trace.z is None):
-        yield from first_order(adapter.trace, case, trace, rng)
+    # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z and a
+    if case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
+        yield from first_order(adapter.trace, case, trace, rng, engine)
     if trace.z is None or trace.a is None or trace.delta is None:
         return
-    yield from audit.audit_composed(case, trace)
+    yield from audit.audit_composed(case, trace, engine)
     sample = int(rng.integers(case.samples))
     rows = slice(sample, sample + 1)
     single = case.on_batch(case.x[rows], case.y[rows])
     alone = adapter.trace(single)
-    yield from audit.audit(single, alone)
-    yield from audit.audit_partial(case, trace, sample, alone)
+    yield from audit.audit(single, alone, engine)
+    yield from audit.audit_partial(case, trace, sample, alone, engine)
     if hasattr(adapter, "layer_vjp"):
-        yield from one_layer(adapter.layer_vjp, case, trace, rng)
+        yield from one_layer(adapter.layer_vjp, engine, case, trace, rng)
 
 
 def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[Finding]:
@@ -66,28 +68,32 @@ def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[F
 
 
 def one_layer(
-    vjp: Callable[..., tuple[Array, Array, Array]], case: Case, trace: Trace, rng: np.random.Generator
+    vjp: Callable[..., tuple[Array, Array, Array]],
+    engine: str | None,
+    case: Case,
+    trace: Trace,
+    rng: np.random.Generator,
 ) -> Iterator[Finding]:
     """(6a), (6b), (13) with a drawn cotangent, and (11) with the trace's own δ^{l+1}."""
     assert trace.z is not None and trace.delta is not None  # noqa: PT018
     for l in case.layers:
         z_prev = trace.z[l - 1] if l > 1 else case.x
-        cotangent = rng.normal(size=trace.z[l].shape).astype(case.dtype).astype(np.float64)
-        yield from audit.audit_jacobian(case, trace, l, cotangent, vjp(case, l, z_prev, cotangent))
+        cotangent = rounded(rng.normal(size=trace.z[l].shape), case.dtype)
+        yield from audit.audit_jacobian(case, trace, l, cotangent, vjp(case, l, z_prev, cotangent), engine)
         if l > 1:
-            delta = trace.delta[l].astype(case.dtype).astype(np.float64)
-            yield from audit.audit_chain(case, trace, l - 1, vjp(case, l, z_prev, delta)[2])
+            delta = rounded(trace.delta[l], case.dtype)
+            yield from audit.audit_chain(case, trace, l - 1, vjp(case, l, z_prev, delta)[2], engine)
 
 
 # --- (3) and (4): the loss along a line
 
 
 def first_order(
-    trace_of: Callable[[Case], Trace], case: Case, trace: Trace, rng: np.random.Generator
+    trace_of: Callable[[Case], Trace], case: Case, trace: Trace, rng: np.random.Generator, engine: str | None
 ) -> Iterator[Finding]:
     """The Taylor test of (3), and the limit of (4)."""
     gradient: dict[str, Layers] = {"W": trace.dW, "b": trace.db}
-    noise = 2 * propagate(case).loss  # of a difference of two losses
+    noise = 2 * propagate(case, engine).loss  # of a difference of two losses
 
     def change(direction: dict[str, Layers], length: float) -> tuple[float, float]:
         """ΔC, and its first order by (3), for a step of that length; the step is what rounding leaves of it."""
@@ -164,26 +170,34 @@ def move(case: Case, direction: dict[str, Layers], length: float) -> tuple[Case,
 def smooth_length(
     trace_of: Callable[[Case], Trace], case: Case, trace: Trace, direction: dict[str, Layers], length: float
 ) -> float:
-    """The longest step, halved from `length`, along which no z crosses a kink: beyond it (3) has no second order."""
-    layers = kinked(case)
-    if not layers:
+    """The longest step, halved from `length`, within which the loss is one formula: beyond, (3) has no second order."""
+    if not pieced(case):
         return length
-    assert trace.z is not None
+    here = pieces(case, trace)
     for _ in range(12):
-        z = trace_of(move(case, direction, length)[0]).z
-        assert z is not None
-        if all(np.array_equal(side(case, l, z[l]), side(case, l, trace.z[l])) for l in layers):
+        there = pieces(case, trace_of(move(case, direction, length)[0]))
+        if all(np.array_equal(one, other) for one, other in zip(here, there, strict=True)):
             break
         length /= 2
     return length
 
 
-def kinked(case: Case) -> list[int]:
-    """The layers whose activation has a kink."""
-    return [l for l in case.layers if ACTIVATIONS[case.activation(l)].kinks]
+def pieced(case: Case) -> bool:
+    """Whether the loss has a kink, or a jump of its second derivative, anywhere."""
+    return any(joints(case, l) for l in case.layers) or case.criterion.pieces is not None
 
 
-def side(case: Case, layer: int, z: Array) -> Array:
-    """On which side of each kink z lies."""
-    kinks = ACTIVATIONS[case.activation(layer)].kinks
-    return np.stack([np.sign(z - kink.at) for kink in kinks])
+def joints(case: Case, layer: int) -> list[float]:
+    """Where the formulas of a layer's activation meet."""
+    f = case.activation(layer)
+    return [*(kink.at for kink in f.kinks), *f.bends]
+
+
+def pieces(case: Case, trace: Trace) -> list[Array]:
+    """On which side of each joint every z lies, and which formula of the loss holds."""
+    assert trace.z is not None and trace.a is not None  # noqa: PT018
+    sides = [np.sign(trace.z[l] - at) for l in case.layers for at in joints(case, l)]
+    loss = case.criterion
+    if loss.pieces is not None:
+        sides.append(loss.pieces(loss.argument(trace.z[case.last], trace.a[case.last]), case.y))
+    return sides

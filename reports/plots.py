@@ -117,10 +117,13 @@ def drift(drawn: Sequence[Series]) -> Plot:
 
 
 def ratio(drawn: Sequence[Series]) -> Plot:
-    """The worst ratio at each step, under the line of the allowance; a cross at the top is not a finite number."""
-    title = "Worst ratio at each step"
+    """The worst ratio of all steps so far, which many runs can be read in, under the line of the allowance.
+
+    A cross at the top is a step whose ratio is not a finite number.
+    """
+    title = "Worst ratio up to each step"
     figure, axes = _canvas("step")
-    _lines(axes, drawn, "ratio")
+    _lines(axes, drawn, "ratio", transform=_so_far)
     values = np.concatenate([s.curves["ratio"] for s in drawn if "ratio" in s.curves])
     finite = values[np.isfinite(values)]
     top = float(finite.max()) if finite.size else 0.0
@@ -133,7 +136,7 @@ def ratio(drawn: Sequence[Series]) -> Plot:
     axes.axhline(1, color=ALLOWANCE, linewidth=1.2)
     _label_allowance(axes)
     broken = _mark_not_finite(axes, drawn)
-    caption = "1 is the whole allowance. Every step of every run is audited."
+    caption = "The largest ratio of all steps so far; 1 is the whole allowance. Every step of every run is audited."
     if broken:
         caption += f" ✕ at the top: {broken} step{'s' if broken > 1 else ''} where the ratio is not a finite number."
     return Plot(title, caption, to_svg(figure, "ratio", title))
@@ -240,6 +243,12 @@ def _mark_not_finite(axes: Axes, drawn: Sequence[Series]) -> int:
 
 def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(values > 0, values, np.nan)
+
+
+def _so_far(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The running maximum, past what is not finite."""
+    largest: NDArray[np.float64] = np.fmax.accumulate(np.where(np.isfinite(values), values, np.nan))
+    return largest
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 
 from adapters.contract import Adapter
 
-SCHEMA = "backprop-parity/results/1"
+SCHEMA = "backprop-parity/results/2"
 
 PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes", "scikit-learn")
 
@@ -123,8 +123,15 @@ def write(path: Path, text: str) -> None:
 
 
 def dump(results: dict[str, Any]) -> str:
-    """results.json as text."""
-    return json.dumps(jsonable(results), indent=1, allow_nan=False)
+    """Results as text: a line for each field, and for each item of a list."""
+    fields = []
+    for name, value in jsonable(results).items():
+        if isinstance(value, list) and value:
+            text = "[\n" + ",\n".join(json.dumps(item, allow_nan=False, ensure_ascii=False) for item in value) + "\n]"
+        else:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        fields.append(f"{json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -139,9 +146,3 @@ def load(path: Path) -> dict[str, Any]:
         found = results.get("schema") if isinstance(results, dict) else type(results).__name__
         raise ResultsError(f"results {str(path)!r} have the schema {found!r}, but should have {SCHEMA!r}")
     return results
-
-
-def status(results: dict[str, Any]) -> int:
-    """The exit status: 0 if something ran and all of it holds, else 1."""
-    verdicts = [cell["verdict"] for cell in (*results["cells"], *results["training"])]
-    return 0 if "holds" in verdicts and "breaks" not in verdicts else 1

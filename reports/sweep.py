@@ -1,212 +1,497 @@
 """How accurate the scalar functions are, as each engine computes them: the measurements behind k_f.
 
 A function is reached through the adapter contract alone: a layer with the weight 1 and the bias 0 has z = x, its trace
-holds f(x), and its vjp with the cotangent 1 is f'(x). The truth is ball arithmetic (Arb, through python-flint) at the
-engine's own inputs; the error is counted in roundings, |observed − true|/(u s_f).
+holds f(x), and its vjp with the cotangent 1 is f'(x). For the formats up to float32 the truth is the reference in
+float64, which tests certify to a few of its own ulp, 2⁻²⁹ of theirs; for float64 it is ball arithmetic. The error is
+counted in ulp of the true value, and in roundings, (|observed − true| − underflow)/(u s_f).
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
-from rich.console import Console
+from flint import arb
 
 from adapters.contract import Adapter
-from reference.activations import ACTIVATIONS, HIDDEN
+from reference import activations, losses
+from reference.activations import ACTIVATIONS
 from reference.arrays import Array
 from reference.case import Case
-from reference.losses import LOSSES
-from reference.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF
+from reference.cases import draw_labels
+from reference.equations import eq_8
+from reference.losses import LOSSES, Loss
+from reference.rounding import DTYPES, FORMATS, HALF, LARGEST, LIMITS, UNDERFLOW, UNIT_ROUNDOFF, amplified, rounded
+from reports import balls
 from reports.campaign import generator
-from reports.results import environment
+from reports.results import environment, jsonable, write
 
-BITS = 200
-"""Of the ball arithmetic: far more than cancels at |z| ≤ 80, where e^{−|z|} > 2⁻¹¹⁶."""
+SCHEMA = "backprop-parity/scalar-accuracy/2"
 
 ORDINARY = 20.0
-"""|z| up to which k_f is claimed. Beyond, engines take shortcuts (torch's softplus is linear): listed as found."""
+"""|z|, times a parameter that exceeds 1, up to which k_f is claimed: beyond, and below the normal numbers, engines take
+shortcuts (torch's softplus is linear, XLA flushes), which `python -m reports divergences` lists."""
 
-BENDING = 4.0
-"""|z| within which the functions bend."""
+BENDING = 16.0
+"""|z| within which the functions bend: one in five of the float32 inputs is even on it."""
 
-EXTREME = 80.0
-"""Largest |z| that is swept: e^{−80} is a normal number in float32."""
-
-one = arb(1)
-
-
-def sigmoid(x: arb) -> arb:
-    return one / (one + (-x).exp())
-
-
-def cdf(x: arb) -> arb:
-    return (-x / arb(2).sqrt()).erfc() / 2
-
-
-def density(x: arb) -> arb:
-    return (-x * x / 2).exp() / (2 * arb.pi()).sqrt()
-
-
-def softplus(x: arb) -> arb:
-    return x.exp().log1p()
-
-
-VALUE: dict[str, Callable[[arb], arb]] = {
-    "sigmoid": sigmoid,
-    "tanh": lambda x: x.tanh(),
-    "gelu": lambda x: x * cdf(x),
-    "softplus": softplus,
-    "silu": lambda x: x * sigmoid(x),
+DEPARTURES: dict[tuple[str, str, str, str], Callable[[Array], Array]] = {
+    ("torch-eager", "hardsigmoid", "derivative", "float64"): lambda x: np.abs(x) <= 3,
+    ("torch-eager", "celu", "derivative", "float64"): lambda x: x <= 0,
+    ("jax-jit", "sigmoid", "value", "float16"): lambda x: x < -11,
+    ("jax-jit", "sigmoid", "derivative", "float16"): lambda x: x < -11,
+    ("jax-jit", "silu", "value", "float16"): lambda x: x < -11,
+    ("jax-jit", "silu", "derivative", "float16"): lambda x: x < -11,
 }
-
-DERIVATIVE: dict[str, Callable[[arb], arb]] = {
-    "sigmoid": lambda x: sigmoid(x) * sigmoid(-x),
-    "tanh": lambda x: 4 * sigmoid(2 * x) * sigmoid(-2 * x),
-    "gelu": lambda x: cdf(x) + x * density(x),
-    "softplus": sigmoid,
-    "silu": lambda x: sigmoid(x) * (one + x * sigmoid(-x)),
-}
+"""Where an engine's function is known to be wrong: no accuracy is claimed there."""
 
 
-def log_softmax(row: list[arb]) -> list[arb]:
-    total = sum((x.exp() for x in row), arb(0)).log()
-    return [x - total for x in row]
+def nowhere(x: Array) -> Array:
+    return np.zeros(len(x), bool)
 
 
-def contribution(loss: str, p: list[arb], y: list[arb]) -> arb:
-    """L_i by ball arithmetic; a label of 0 asks nothing, whatever its logarithm."""
-    if loss == "half_squared_error":
-        return sum(((a - t) ** 2 / 2 for a, t in zip(p, y, strict=True)), arb(0))
-    if loss == "binary_cross_entropy":
-        logs = [(a.log(), (-a).log1p()) for a in p]
-    elif loss == "binary_cross_entropy_on_logits":
-        logs = [(-softplus(-z), -softplus(z)) for z in p]
-    elif loss == "categorical_cross_entropy":
-        return -sum((t * a.log() for a, t in zip(p, y, strict=True) if t != 0), arb(0))
-    else:
-        return -sum((t * log for log, t in zip(log_softmax(p), y, strict=True) if t != 0), arb(0))
-    terms = [t * log for (log, _), t in zip(logs, y, strict=True) if t != 0]
-    return -sum(terms + [(one - t) * log for (_, log), t in zip(logs, y, strict=True) if t != 1], arb(0))
+CHUNK = 2**19
+"""Inputs given to an engine at once: the sweep's memory does not grow with their number."""
+
+FACTORS = (0.3, 3.0)
+"""Each function of a family is swept with its usual parameters, and with them times each of these."""
 
 
-def balls(values: Array) -> list[arb]:
-    return [arb(float(value)) for value in values]
+@dataclass(frozen=True)
+class Worst:
+    """The largest errors of one function in one engine so far, and the inputs where they occur."""
+
+    inputs: int = 0
+    roundings: float = 0.0
+    at: Any = None
+    ulp: float = 0.0
+    ulp_at: Any = None
+    beyond: float = 0.0
+    beyond_at: Any = None
 
 
-def inputs(rng: np.random.Generator, count: int, dtype: str) -> Array:
-    """A quarter each: even on ±4, where the functions bend, on ±20 and on ±80, and magnitudes down to 2⁻⁶⁰."""
-    small = np.exp2(rng.uniform(-60, 4, count // 4)) * rng.choice([-1, 1], count // 4)
-    even = [rng.uniform(-bound, bound, count // 4) for bound in (BENDING, ORDINARY, EXTREME)]
-    return np.concatenate([*even, small]).astype(dtype).astype(np.float64)
+# --- inputs
 
 
-def network(dtype: str, x: Array, y: Array, output: str, loss: str, hidden: str = "identity") -> Case:
-    """One layer with the identity as its weights, so that z = x; two of them where a hidden activation is asked for."""
-    layers = range(1, 2 if hidden == "identity" else 3)
-    W, b = {l: np.eye(x.shape[1]) for l in layers}, {l: np.zeros(x.shape[1]) for l in layers}
-    return Case(hidden, output, loss, dtype, W, b, x, y)
+def patterns(dtype: str, stride: int, dense: int, seed: int) -> Iterator[Array]:
+    """All finite numbers of a half-precision format; of float32, every stride-th pattern of bits, and `dense` numbers
+    where functions bend and beside their kinks; in chunks, none of them empty or larger than CHUNK.
+    """
+    if dtype in HALF:
+        yield finite(np.arange(2**16, dtype=np.uint16).view(FORMATS[dtype]))
+        return
+    for start in range(0, 2**32, CHUNK * stride):
+        bits = np.arange(start, min(start + CHUNK * stride, 2**32), stride, dtype=np.uint64).astype(np.uint32)
+        if len(numbers := finite(bits.view(np.float32))):  # NaN have 2²⁴ patterns in a row
+            yield numbers
+    if dense:
+        rng = generator(seed, "dense", dtype)
+        for start in range(0, dense, CHUNK):
+            yield finite(rng.uniform(-BENDING, BENDING, min(CHUNK, dense - start)).astype(np.float32))
+        kinks = sorted({kink.at for f in ACTIVATIONS.values() for kink in f.kinks})
+        beside = np.array(kinks, np.float32).view(np.int32)[:, np.newaxis] + np.arange(-64, 65, dtype=np.int32)
+        yield finite(beside[np.array(kinks) != 0].ravel().view(np.float32))
 
 
-def roundings(observed: Array, exact: list[arb], scale: Array, dtype: str) -> Array:
-    """The error in roundings, beyond an underflow: (|observed − exact| − underflow)/(u s_f)."""
-    error = np.array([float(abs(arb(float(o)) - e).mid()) for o, e in zip(observed, exact, strict=True)])
-    beyond = np.maximum(error - SMALLEST_NORMAL[dtype], 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(beyond == 0, 0.0, beyond / (UNIT_ROUNDOFF[dtype] * scale))
+def finite(values: Array) -> Array:
+    """The finite ones, in float64."""
+    with np.errstate(invalid="ignore"):
+        wide = values.astype(np.float64)
+    return wide[np.isfinite(wide)]
 
 
-def entry(what: str, name: str, engine: str, dtype: str, k: Array, x: Array) -> dict[str, Any]:
-    """The worst of the ordinary inputs, and the worst of all."""
-    size = np.abs(x).reshape(len(k), -1).max(axis=1)
-    ordinary = np.where(size <= ORDINARY, k, 0.0)
-    worst, overall = int(ordinary.argmax()), int(k.argmax())
-    return {
-        "function": name,
-        "what": what,
-        "engine": engine,
-        "dtype": dtype,
-        "inputs": len(k),
-        "roundings": float(ordinary[worst]),
-        "at": x[worst].tolist(),
-        "beyond": {"roundings": float(k[overall]), "at": x[overall].tolist()},
-    }
+def drawn(rng: np.random.Generator, count: int, dtype: str) -> Array:
+    """A quarter each: even on ±4, on ±20 and on ±80, and magnitudes down to 2⁻⁶⁰; float64 has too many to enumerate."""
+    quarter = -(-count // 4)
+    small = np.exp2(rng.uniform(-60, 4, quarter)) * rng.choice([-1, 1], quarter)
+    even = [rng.uniform(-bound, bound, quarter) for bound in (4.0, ORDINARY, 80.0)]
+    return rounded(np.concatenate([*even, small])[:count], dtype)
 
 
-def sweep(adapters: list[Adapter], dtypes: tuple[str, ...], seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """An entry for every engine, dtype and function, of the value and of the derivative."""
-    ctx.prec = BITS
-    for dtype, name in product(dtypes, (f for f in HIDDEN if f in VALUE)):
-        x = inputs(generator(seed, name, dtype), count, dtype)
-        exact = [[f[name](ball) for ball in balls(x)] for f in (VALUE, DERIVATIVE)]
-        scales = ACTIVATIONS[name].value_scale(x), ACTIVATIONS[name].derivative_scale(x)
-        column = x[:, np.newaxis]
-        case = network(dtype, column, np.zeros_like(column), "identity", "half_squared_error", name)
-        for adapter in adapters:
-            observed = activation_of(adapter, case)
-            for what, seen, true, scale in zip(("value", "derivative"), observed, exact, scales, strict=True):
-                yield entry(what, name, adapter.name, dtype, roundings(seen, true, scale, dtype), x)
-    for dtype in dtypes:
-        yield from sweep_losses(adapters, dtype, seed, count // 4)
+# --- errors
 
 
-def activation_of(adapter: Adapter, case: Case) -> tuple[Array, Array]:
-    """f(x) from the trace, and f'(x) from the vjp of the second layer with the cotangent 1."""
+def smallest_normal(dtype: str) -> float:
+    """The smallest normal number of a format."""
+    return float(LIMITS[dtype].smallest_normal)
+
+
+def spacing(true: Array, dtype: str) -> Array:
+    """One ulp of a format at the true value: 2u·2^⌊log2|t|⌋, and below the normal numbers that of the smallest."""
+    with np.errstate(all="ignore"):
+        return 2 * UNIT_ROUNDOFF[dtype] * np.exp2(np.floor(np.log2(np.maximum(np.abs(true), smallest_normal(dtype)))))
+
+
+def compared(observed: Array, true: Array | list[Any], dtype: str) -> tuple[Array, Array]:
+    """|observed − true|, and the true values in float64; they come as float64 numbers, or as balls.
+
+    An infinity is right where the true value is too large for the format; a NaN is infinitely off.
+    """
+    if isinstance(true, list):
+        near = np.array([float(ball.mid()) for ball in true]).reshape(observed.shape)
+        pairs = zip(observed.ravel(), true, strict=True)
+        error = np.array([float(abs(arb(float(o)) - ball).mid()) if np.isfinite(o) else np.inf for o, ball in pairs])
+        return error.reshape(observed.shape), near
+    with np.errstate(all="ignore"):
+        error = np.abs(observed - true)
+        right = (observed == true) | (np.isinf(observed) & (np.sign(observed) * true > LARGEST[dtype]))
+    return np.where(right, 0.0, np.where(np.isnan(error), np.inf, error)), true
+
+
+def taken_in(
+    worst: Worst,
+    x: Array,
+    error: Array,
+    true: Array,
+    scale: Array,
+    slack: Array | float,
+    dtype: str,
+    claimed: Any = True,
+) -> Worst:
+    """The worst of what was seen before and of these inputs, a row each; `slack`, the underflow, is no rounding."""
+    if not len(x):
+        return worst
+    beyond = np.maximum(error - slack, 0)
+    with np.errstate(all="ignore"):
+        k = np.where(beyond == 0, 0.0, beyond / (UNIT_ROUNDOFF[dtype] * scale))
+    k, ulp = (each.reshape(len(x), -1).max(axis=1) for each in (k, error / spacing(true, dtype)))
+    size = np.abs(x).reshape(len(x), -1)
+    normal = (size == 0) | (size >= smallest_normal(dtype))
+    ordinary = (size <= ORDINARY).all(axis=1) & normal.all(axis=1) & claimed
+    for name, where, values in (
+        ("roundings", "at", np.where(ordinary, k, 0.0)),
+        ("ulp", "ulp_at", np.where(ordinary, ulp, 0.0)),
+        ("beyond", "beyond_at", k),
+    ):
+        i = int(values.argmax())
+        if not values[i] <= getattr(worst, name):
+            worst = replace(worst, **{name: float(values[i]), where: x[i].tolist()})
+    return replace(worst, inputs=worst.inputs + len(x))
+
+
+# --- activations
+
+
+def network(dtype: str, x: Array, y: Array, names: tuple[str, str, str], layers: int, parameters: Any) -> Case:
+    """Layers with the identity as their weights, so that z = x; `names` are f_h, f_o and the loss."""
+    n = x.shape[1]
+    W, b = {l: np.eye(n) for l in range(1, layers + 1)}, {l: np.zeros(n) for l in range(1, layers + 1)}
+    return Case(*names, dtype, W, b, x, y, parameters)
+
+
+def members(usual: Mapping[str, float], dtype: str) -> list[dict[str, float]]:
+    """The parameters a function is swept with: the usual ones, and others, as numbers of the format."""
+    others = [{name: float(rounded(value * f, dtype)) for name, value in usual.items()} for f in FACTORS]
+    return [dict(usual), *others] if usual else [{}]
+
+
+def activation_of(adapter: Adapter, case: Case, cotangent: Array) -> tuple[Array, Array]:
+    """f(x) from the trace, and f'(x) times a cotangent from the vjp of the second layer.
+
+    A cotangent of 1 would hide what an engine rounds on the way: JAX's tanh forms (c + c a)(1 − a).
+    """
     trace = adapter.trace(case)
     assert trace.a is not None
-    _, _, derivative = adapter.layer_vjp(case, 2, case.x, np.ones_like(case.x))  # type: ignore[attr-defined]
+    _, _, derivative = adapter.layer_vjp(case, 2, case.x, cotangent[:, np.newaxis])  # type: ignore[attr-defined]
     return trace.a[1][:, 0], derivative[:, 0]
 
 
-def sweep_losses(adapters: list[Adapter], dtype: str, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """Softmax, and the partial loss L_i of every loss at what the engine reports as its argument.
+BATCH = {"float16": 2**6, "bfloat16": 2**16}
 
-    One component, or two for softmax: the fewer are summed, the more the functions themselves count.
+
+def derivative_in_training(adapter: Adapter, case: Case, weight: float) -> Array:
+    """f'(x) times a weight, as δ^1 where δ^2 is 1: an engine may have rounded f(x) before it makes f'(x) from it.
+
+    The hinge loss of the label −1 has the slope 1 wherever a > −1, that of the label 1 has −1 wherever a < 1. N is a
+    power of 2, and small in float16, whose numbers 1/N δ would be subnormal.
     """
-    for name, loss in LOSSES.items():
-        rng = generator(seed, name, dtype)
-        output = loss.outputs[0] if loss.outputs else "identity"
-        coupled = ACTIVATIONS[output].coupled
-        x = rng.permutation(inputs(rng, 2 * count, dtype)).reshape(2, count).T[:, : 1 + coupled]
-        labels = rng.dirichlet(np.ones(2), count)[:, : 1 + coupled]
-        hard = np.eye(2)[rng.integers(2, size=count)][:, : 1 + coupled]
-        y = np.where(rng.random((count, 1)) < 0.5, hard, labels).astype(dtype).astype(np.float64)
-        case = network(dtype, x, y, output, name)
-        for adapter in adapters:
-            trace = adapter.trace(case)
-            assert trace.a is not None and trace.losses is not None  # noqa: PT018
-            p = loss.argument(x, trace.a[1])
-            inside = np.all((p > 0) & (p < 1), axis=1) if loss.outputs and not loss.on_logits else np.ones(count, bool)
-            exact = [
-                contribution(name, balls(row), balls(labels)) for row, labels in zip(p[inside], y[inside], strict=True)
-            ]
-            scale = loss.value_scale(p, y)[inside].sum(axis=1)
-            yield entry(
-                "value", name, adapter.name, dtype, roundings(trace.losses[inside], exact, scale, dtype), x[inside]
+    found, a, n = [], case.f_h.value(case.x), BATCH[case.dtype]
+    W = {1: case.W[1], 2: np.full((1, 1), weight)}
+    for start in range(0, len(case.x), n):
+        x, slope = case.x[start : start + n], np.where(a[start : start + n] >= 0, 1.0, -1.0)
+        filled = np.zeros((n - len(x), 1))
+        labels = np.concatenate([-slope, filled - 1])
+        trace = adapter.trace(replace(case, loss="hinge", W=W, x=np.concatenate([x, filled]), y=labels))
+        assert trace.delta is not None
+        found.append((trace.delta[1][: len(x)] * slope)[:, 0])
+    return np.concatenate(found)
+
+
+quiet = np.errstate(all="ignore")
+"""Overflow and NaN are what is looked for."""
+
+Found = dict[tuple[str, str], Worst]
+"""By what, value or derivative, and engine."""
+
+
+@quiet
+def sweep_activation(adapters: list[Adapter], name: str, given: dict[str, float], dtype: str, x: Array) -> Found:
+    """The worst value and derivative of one function in every engine that has it, at some inputs."""
+    f = activations.activation(name, given)
+    column = x[:, np.newaxis]
+    names = name, "identity", "half_squared_error"
+    case = network(dtype, column, np.zeros_like(column), names, 2, {"hidden": given} if given else {})
+    smooth = np.ones(len(x), bool)
+    for kink in f.kinks:  # there an engine chooses its derivative: that is no error
+        smooth &= np.abs(x - kink.at) > kink.reach * UNIT_ROUNDOFF[dtype]
+    within = np.abs(x) * max([1.0, *given.values()]) <= ORDINARY
+    able = [adapter for adapter in adapters if adapter.supports(case) is True]
+    value: Any
+    derivative: Any
+    if dtype == "float64":
+        inputs = balls.balls(x)
+        value = [balls.VALUE[name](ball, **given) for ball in inputs]
+        derivative = [balls.DERIVATIVE[name](ball, **given) for ball, kept in zip(inputs, smooth, strict=True) if kept]
+    else:
+        value, derivative = f.value(x), f.derivative(x[smooth])
+    found: Found = {}
+    everywhere, weight = np.ones(len(x), bool), np.full(len(x), rounded(WEIGHT, dtype))
+    cotangent = rounded(generator(len(x), name, dtype).uniform(1, 2, len(x)), dtype)
+    for adapter in able:
+        seen = activation_of(adapter, case, cotangent)
+        measured = [("value", seen[0], np.ones(len(x)), everywhere, 1), ("derivative", seen[1], cotangent, smooth, 1)]
+        if dtype in HALF:
+            trained = derivative_in_training(adapter, case, float(weight[0]))
+            measured.append(("derivative", trained, weight, smooth, 2 * BATCH[dtype]))
+        for what, observed, factor, rows, underflows in measured:
+            at, by = x[rows], factor[rows]
+            true, scale = (value, f.value_scale) if what == "value" else (derivative, f.derivative_scale)
+            departs = DEPARTURES.get((adapter.name, name, what, dtype), nowhere)
+            pair = compared(observed[rows], times(by, true), dtype)
+            slack = underflows * UNDERFLOW[dtype] * amplified(f, at)
+            worst = taken_in(Worst(), at, *pair, by * scale(at), slack, dtype, within[rows] & ~departs(at))
+            found[what, adapter.name] = worse(found.get((what, adapter.name), Worst()), worst)
+    return found
+
+
+def times(factors: Array, true: Any) -> Any:
+    """Every true value, a number or a ball, times its factor."""
+    if isinstance(true, list):
+        return [factor * ball for factor, ball in zip(balls.balls(factors), true, strict=True)]
+    return factors * true
+
+
+WEIGHT = 1.37
+"""Of the cotangents in training: not a binary fraction, so that its products are rounded."""
+
+
+# --- losses, and coupled activations
+
+
+def width_of(loss: Loss) -> int:
+    """Components of a sample: one, unless the loss depends on their number or links them."""
+    linked = loss.carried is not None or loss.name == "mean_squared_error"
+    return 3 if linked or any(ACTIVATIONS[output].coupled for output in loss.outputs) else 1
+
+
+@quiet
+def sweep_loss(adapters: list[Adapter], name: str, given: dict[str, float], dtype: str, seed: int, count: int) -> Found:
+    """The partial loss L_i of a loss at what the engine reports as its argument, and its derivative.
+
+    The derivative is δ of the output layer, which is ∂L_i/∂p itself on logits and where f_o is the identity; N is
+    a power of 2, at least the count, so that δ/N rounds nothing.
+    """
+    loss = losses.loss(name, given)
+    count = 1 << (count - 1).bit_length()
+    rng = generator(seed, name, dtype, str(given))
+    n = width_of(loss)
+    output = loss.outputs[0] if loss.outputs else "identity"
+    limit = HALF_RANGE if dtype in HALF else np.inf  # beyond, sums and quotients overflow: that is another matter
+    x = rng.permutation(np.clip(drawn(rng, 4 * n * count, dtype), -limit, limit))[: n * count].reshape(count, n)
+    if name == "poisson_nll":
+        x = np.minimum(x, EXPONENT)
+    if name == "cosine_distance":  # torch takes a norm below 1e-8 as that, and half precision loses its square
+        x = rounded(np.copysign(np.maximum(np.abs(x), 0.125), x), dtype)
+    y = rounded(draw_both(rng, loss.labels, count, n), dtype)
+    case = network(dtype, x, y, ("identity", output, name), 1, {"loss": given} if given else {})
+    found = {}
+    for adapter in adapters:
+        if adapter.supports(case) is not True:
+            continue
+        trace = adapter.trace(case)
+        assert trace.a is not None and trace.losses is not None and trace.delta is not None  # noqa: PT018
+        p, delta = loss.argument(case.x, trace.a[1]), trace.delta[1]
+        kept = (np.isfinite(loss.value(p, y)) & np.isfinite(loss.derivative(p, y))).all(axis=1)  # not at a pole
+        if loss.interval is not None:
+            kept &= np.equal(*loss.interval(p, y)).all(axis=1)
+        p, t, observed, delta = p[kept], y[kept], trace.losses[kept], delta[kept]
+        if dtype == "float64":
+            rows = [(balls.balls(a), balls.balls(b)) for a, b in zip(p, t, strict=True)]
+            value: Any = [balls.LOSS[name](*row, **given) for row in rows]
+            slope: Any = [ball for row in rows for ball in balls.LOSS_DERIVATIVE[name](*row, **given)]
+        else:
+            value, slope = eq_8(loss.value(p, t)), loss.derivative(p, t)
+        scale, slack = loss.value_scale(p, t).sum(axis=1), UNDERFLOW[dtype]
+        found["value", adapter.name] = taken_in(Worst(), p, *compared(observed, value, dtype), scale, slack, dtype)
+        if loss.on_logits or not loss.outputs or output == "identity":
+            scale = loss.derivative_scale(p, t)
+            slack = 2 * count * UNDERFLOW[dtype]
+            found["derivative", adapter.name] = taken_in(
+                Worst(), p, *compared(delta, slope, dtype), scale, slack, dtype
             )
-            if name == "categorical_cross_entropy_on_logits":
-                rows = [[log.exp() for log in log_softmax(balls(row))] for row in x]
-                k = [
-                    roundings(a, e, s, dtype).max()
-                    for a, e, s in zip(trace.a[1], rows, ACTIVATIONS["softmax"].value_scale(x), strict=True)
-                ]
-                yield entry("value", "softmax", adapter.name, dtype, np.array(k), x)
+    return found
 
 
-def measure(
-    adapters: list[Adapter], dtypes: tuple[str, ...], seed: int, count: int, console: Console
-) -> dict[str, Any]:
+HALF_RANGE, EXPONENT = 8.0, 8.0
+"""|p| up to which a loss is swept in half precision, and up to which e^p is taken in any."""
+
+
+def draw_both(rng: np.random.Generator, labels: str, count: int, n: int) -> Array:
+    """Labels of a kind, hard and soft ones in turns."""
+    draws = [draw_labels(rng, labels, -(-count // 16), n) for _ in range(16)]
+    return np.concatenate(draws)[:count]
+
+
+@quiet
+def sweep_coupled(adapters: list[Adapter], name: str, dtype: str, seed: int, count: int) -> Found:
+    """Each component of a coupled activation of three logits."""
+    f = ACTIVATIONS[name]
+    rng = generator(seed, name, dtype)
+    x = rng.permutation(drawn(rng, 3 * count, dtype)).reshape(-1, 3)
+    case = network(dtype, x, np.zeros_like(x), ("identity", name, "half_squared_error"), 1, {})
+    true: Any = f.value(x)
+    if dtype == "float64":
+        true = [ball for row in x for ball in balls.COUPLED[name](balls.balls(row))]
+    found = {}
+    for adapter in adapters:
+        trace = adapter.trace(case)
+        assert trace.a is not None
+        scale, slack = f.value_scale(x), UNDERFLOW[dtype] * (1 + np.abs(x))
+        found["value", adapter.name] = taken_in(Worst(), x, *compared(trace.a[1], true, dtype), scale, slack, dtype)
+    return found
+
+
+# --- the whole sweep
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is swept: how many inputs of float32 at least (2³² are all), how many where they are drawn, and the seed."""
+
+    functions: tuple[str, ...] = (*ACTIVATIONS, *LOSSES)
+    dtypes: tuple[str, ...] = DTYPES
+    float32: int = 2**22
+    drawn: int = 2**13
+    seed: int = 2026
+
+    def jobs(self) -> list[tuple[str, str, dict[str, float]]]:
+        """Every function, format and member of its family."""
+        usual = {name: f.parameters for name, f in ACTIVATIONS.items()} | {n: f.parameters for n, f in LOSSES.items()}
+        return [
+            (name, dtype, given)
+            for dtype, name in product(self.dtypes, self.functions)
+            for given in members(usual[name], dtype)
+        ]
+
+    def parts(
+        self, adapters: list[Adapter], name: str, dtype: str, given: dict[str, float]
+    ) -> Iterator[Callable[[], Found]]:
+        """A job cut into parts: each, when called, sweeps some of the inputs."""
+        if name in LOSSES:
+            yield partial(sweep_loss, adapters, name, given, dtype, self.seed, self.drawn)
+        elif ACTIVATIONS[name].coupled:
+            yield partial(sweep_coupled, adapters, name, dtype, self.seed, self.drawn)
+        else:
+            for x in self.inputs(name, dtype):
+                yield partial(sweep_activation, adapters, name, given, dtype, x)
+
+    def inputs(self, name: str, dtype: str) -> Iterator[Array]:
+        """The inputs of an activation, in chunks."""
+        if dtype == "float64":
+            return iter([drawn(generator(self.seed, name, dtype), self.drawn, dtype)])
+        stride = max(1, 2**32 // self.float32)
+        return patterns(dtype, stride, 0 if stride == 1 else self.float32 // 4, self.seed)
+
+
+def merged(one: Found, other: Found) -> Found:
+    """The worse of two findings, for everything that either has."""
+    return {key: worse(one.get(key, Worst()), other.get(key, Worst())) for key in {**one, **other}}
+
+
+def worse(one: Worst, other: Worst) -> Worst:
+    """The worse of each error, and the inputs of both."""
+    k = one if one.roundings >= other.roundings else other
+    ulp = one if one.ulp >= other.ulp else other
+    beyond = one if one.beyond >= other.beyond else other
+    return Worst(one.inputs + other.inputs, k.roundings, k.at, ulp.ulp, ulp.ulp_at, beyond.beyond, beyond.beyond_at)
+
+
+PARTIAL = "sweep.partial.json"
+"""The journal's file: it is there while a sweep is unfinished."""
+
+
+class Journal:
+    """What a sweep has found so far, on disk after every part: with the same request, it goes on from there."""
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        self.path, self.request = path, request
+        self.entries: list[dict[str, Any]] = []
+        self.jobs, self.parts = 0, 0
+        self.worst: Found = {}
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["request"] == request:
+                self.entries, self.jobs, self.parts = kept["entries"], kept["jobs"], kept["parts"]
+                self.worst = {(what, engine): Worst(**found) for what, engine, found in kept["worst"]}
+
+    def save(self) -> None:
+        """Write everything, whole or not at all."""
+        worst = [[*key, asdict(found)] for key, found in self.worst.items()]
+        kept = {"request": self.request, "jobs": self.jobs, "parts": self.parts, "worst": worst}
+        write(self.path, json.dumps({**kept, "entries": self.entries}))
+
+    def part_done(self, found: Found) -> None:
+        """A part of the present job is swept."""
+        self.worst, self.parts = merged(self.worst, found), self.parts + 1
+        self.save()
+
+    def job_done(self, entries: list[dict[str, Any]]) -> None:
+        """The present job is finished."""
+        self.entries += entries
+        self.jobs, self.parts, self.worst = self.jobs + 1, 0, {}
+        self.save()
+
+
+def sweep(adapters: list[Adapter], plan: Plan, journal: Journal, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """An entry for every function, format, engine and member; what the journal has is not swept again."""
+    balls.exactly()
+    jobs = plan.jobs()
+    for name, dtype, given in jobs[journal.jobs :]:
+        for number, part in enumerate(plan.parts(adapters, name, dtype, given)):
+            if number >= journal.parts:
+                journal.part_done(part())
+                tell(f"{journal.jobs + 1} of {len(jobs)}: {dtype} {name}, part {journal.parts}")
+        entries = [
+            {"function": name, "what": what, "engine": engine, "dtype": dtype, "parameters": given, **asdict(worst)}
+            for (what, engine), worst in journal.worst.items()
+        ]
+        journal.job_done(entries)
+    return journal.entries
+
+
+def line(entry: dict[str, Any]) -> str:
+    """An entry on one line."""
+    given = ", ".join(f"{name} {value:.3g}" for name, value in entry["parameters"].items())
+    return (
+        f"{entry['dtype']:8} {entry['function']:38} {entry['what']:10} {entry['engine']:11}"
+        f"{entry['roundings']:9.3g} u s  {entry['ulp']:9.3g} ulp  beyond {ORDINARY:g}: {entry['beyond']:9.3g}  {given}"
+    )
+
+
+def measure(adapters: list[Adapter], plan: Plan, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     """scalar_accuracy.json: every entry, and what it was measured on."""
-    started, clock, entries = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), []
-    for found in sweep(adapters, dtypes, seed, count):
-        entries.append(found)
-        console.print(
-            f"{found['dtype']:8} {found['function']:36} {found['what']:11} {found['engine']:12}"
-            f"{found['roundings']:8.2f} u   beyond |z| = {ORDINARY:g}: {found['beyond']['roundings']:.3g} u",
-            highlight=False,
-        )
-    about = environment(adapters, seed, started, time.perf_counter() - clock)
-    return {"schema": "backprop-parity/scalar-accuracy/1", "environment": about, "entries": entries}
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    request = jsonable({**asdict(plan), "engines": [adapter.name for adapter in adapters]})
+    about = environment(adapters, plan.seed, started, 0.0)
+    journal = Journal(folder / PARTIAL, {**request, "versions": about["versions"], "devices": about["devices"]})
+    if journal.jobs or journal.parts:
+        tell(f"going on after {journal.jobs} jobs and {journal.parts} parts")
+    entries = sweep(adapters, plan, journal, tell)
+    about = environment(adapters, plan.seed, started, time.perf_counter() - clock)
+    return {"schema": SCHEMA, "environment": about, "request": request, "entries": entries}

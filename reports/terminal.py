@@ -4,13 +4,18 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from reports.render import audited, first_broken
+from reports.ledger import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Cause, Check, Item, causes, columns, items
 from reports.results import number
+from reports.words import clipped, counted, ratio_text
 
 Record = dict[str, Any]
+
+LINES = 40
+"""How many lines the breaks take at most."""
 
 
 def progress(console: Console) -> Progress:
@@ -28,52 +33,75 @@ def progress(console: Console) -> Progress:
 
 
 def summary(results: Record) -> Table:
-    """A row for each engine and dtype: verdicts, elements compared, worst ratio and where, seconds."""
+    """A row for each engine and dtype: how its cells stand, elements compared, worst ratio and where, seconds.
+
+    What breaks where a listed divergence explains it has a column of its own, and is not the worst ratio.
+    """
+    found = items(results)
+    any_listed = any(item.stands == EXPLAINED for item in found)
     table = Table(
         title="worst ratio = |observed − expected| / allowed; up to 1 holds",
         title_style="dim",
         box=box.SIMPLE,
         padding=(0, 0),
+        caption="listed: breaks, where a listed divergence explains it" if any_listed else None,
+        caption_style="dim",
     )
     for heading in ("engine", "dtype"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("holds", "breaks", "not run", "elements", "worst", "in", "seconds"):
+    for heading in ("holds", "breaks", "listed", "not run", "elements", "worst", "in", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for cell in audited(results):
-        groups.setdefault((cell["engine"], cell["dtype"]), []).append(cell)
-    for (engine, dtype), cells in groups.items():
-        counts = [sum(cell["verdict"] == verdict for cell in cells) for verdict in ("holds", "breaks", "not-run")]
-        findings = [finding for cell in cells for finding in cell["findings"]]
-        worst = max(findings, key=lambda finding: badness(finding["ratio"]), default=None)
+    groups: dict[tuple[str, str], list[Item]] = {column: [] for column in columns(found)}
+    for item in found:
+        groups[item.column].append(item)
+    for (engine, dtype), group in groups.items():
+        counts = [sum(item.stands == stands for item in group) for stands in (HOLDS, BREAKS, EXPLAINED, NOT_RUN)]
+        worst = worst_check(group)
         table.add_row(
-            engine,
-            dtype,
-            *(str(count) for count in counts),
-            f"{sum(cell['elements'] for cell in cells):,}",
-            f"{number(worst['ratio']):.3g}" if worst else "–",
-            f"({worst['equation']})" if worst else "–",
-            f"{sum(cell['seconds'] for cell in cells):.0f}",
+            escape(engine),
+            escape(dtype),
+            *(f"{count:,}" for count in counts),
+            shortened(sum(item.record["elements"] for item in group)),
+            ratio_text(worst[1].ratio) if worst else "–",
+            f"({worst[0]})" if worst else "–",
+            f"{sum(item.record['seconds'] for item in group):.0f}",
             style="bold red" if counts[1] else None,
         )
     return table
 
 
-def badness(ratio: float | str) -> float:
-    """A ratio that orders: NaN is worse than any number."""
-    value = number(ratio)
-    return value if value == value else float("inf")
+def worst_check(found: list[Item]) -> tuple[str, Check] | None:
+    """The worst check and its equation, beside those of breaks that a listed divergence explains."""
+    told = (
+        (equation, check)
+        for item in found
+        for equation, check in item.checks.items()
+        if check.holds or item.stands != EXPLAINED
+    )
+    return max(told, key=lambda pair: pair[1].rank, default=None)
+
+
+def shortened(n: int) -> str:
+    """2,345,678 and 123.4 M."""
+    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.1f} M"
 
 
 def breaks(results: Record) -> list[str]:
-    """A line for each cell that breaks: the first finding that does not hold, or the reason."""
-    lines = []
-    for cell in audited(results):
-        if cell["verdict"] != "breaks":
-            continue
-        guilty = first_broken(cell)
-        lines.append(f"{cell['id']}: {describe(guilty) if guilty else cell['reason'] or 'nothing was compared'}")
+    """A line for each cause of what breaks and no listed divergence explains: one cell of it, and how many more."""
+    found = causes(items(results))
+    shown = found if len(found) <= LINES else found[: LINES - 1]
+    lines = [line(cause) for cause in shown]
+    if rest := found[len(shown) :]:
+        lines.append(f"… and {counted(len(rest), 'more cause')} of {counted(sum(c.size for c in rest), 'break')}")
     return lines
+
+
+def line(cause: Cause) -> str:
+    """The finding to look at, or the reason, of a cell, and how many others break in the same equation."""
+    first = cause.lead
+    said = describe(first.finding) if first.finding else clipped(first.item.record["reason"] or "nothing was compared")
+    more = f" … and {counted(len(cause.rest), 'more cell')}" if cause.rest else ""
+    return f"{first.item.record['id']}: {said}{more}"
 
 
 def describe(finding: Record) -> str:
@@ -81,7 +109,9 @@ def describe(finding: Record) -> str:
     where = f"({finding['equation']}) in layer {finding['layer']}"
     worst = finding["worst"]
     if worst is None:
-        return f"{where} compared nothing"
+        if not finding["elements"]:
+            return f"{where} compared nothing"
+        return f"{where}: {number(finding['ratio']):.3g} times what is allowed"
     return (
         f"{where} at {worst['index']} of case {worst['case']} is {worst['observed']!r}, but should be "
         f"{worst['expected']!r} ± {number(worst['allowed']):.2g}: {number(finding['ratio']):.3g} times what is allowed"

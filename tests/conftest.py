@@ -17,7 +17,7 @@ settings.load_profile("CI" if os.environ.get("CI") else "here")
 @cache
 def engine_called(name):
     """An engine by its name, loaded when it is first asked for."""
-    if name == "jax-jit":
+    if name.startswith("jax"):
         import jax
 
         # `jax_numpy_rank_promotion` stays as it is: an honest a @ W.T + b adds a vector to every row

@@ -209,7 +209,7 @@ def gpu_of(name):
         return False
 
 
-@pytest.mark.parametrize("name", ["torch-eager", "jax-jit"])
+@pytest.mark.parametrize("name", ["torch-eager", "jax-jit", "jax-whole"])
 def test_a_gpu_that_is_not_there(name):
     if gpu_of(name):
         pytest.skip(f"{name} sees a GPU here")
@@ -218,7 +218,7 @@ def test_a_gpu_that_is_not_there(name):
         assert part in message, f"the message is {message!r}, but should name {part}"
 
 
-@pytest.mark.parametrize("name", ["torch-eager", "jax-jit"])
+@pytest.mark.parametrize("name", ["torch-eager", "jax-jit", "jax-whole"])
 def test_a_device_that_no_framework_has(name):
     message = message_of(name, "abacus")
     for part in ("'abacus'", name, "cpu"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.contract import ENGINES
-from reference.activations import HIDDEN, OUTPUT
+from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import to_json
 from reference.cases import Combination, Shape, draw_case
 from reference.losses import LOSSES
@@ -17,7 +17,13 @@ from reference.rounding import DTYPES
 from reports import __main__ as command
 from reports import results
 
-SMALL = ("--engines", "numpy", "--hidden", "tanh", "--output", "sigmoid", "--cases", "2", "--no-training")
+LOSSES_ASKED = ("half_squared_error", "binary_cross_entropy", "binary_cross_entropy_on_logits")
+
+SMALL = (
+    *("--engines", "numpy", "--hidden", "tanh", "--output", "sigmoid", "--loss", ",".join(LOSSES_ASKED)),
+    *("--cases", "2", "--further", "1", "--workers", "1", "--no-training", "--no-divergences"),
+)
+"""A small audit; from the third word on, of whatever else it is given."""
 
 GOOD = """
 from adapters.numpy_engine import NumpyEngine
@@ -79,30 +85,43 @@ def case_text(**changes):
 def small(tmp_path_factory):
     """Status and results of a small audit."""
     folder = tmp_path_factory.mktemp("small")
-    return command.main(["audit", *SMALL, "--seed", "5", "--out", str(folder)]), written(folder)
+    arguments = ["audit", *SMALL, "--workers", "2", "--seed", "5", "--out", str(folder)]
+    return command.main(arguments), written(folder), (folder / "results.json").read_text(encoding="utf-8")
 
 
 def test_a_small_audit_holds(small):
-    status, found = small
+    status, found, _ = small
     assert status == 0
     assert {cell["verdict"] for cell in found["cells"]} == {"holds"}
     assert found["training"] == []
     assert [cell["id"] for cell in found["cells"]] == [
-        f"numpy/cpu/{dtype}/tanh/sigmoid/{loss}"
-        for dtype in DTYPES
-        for loss in ("half_squared_error", "binary_cross_entropy", "binary_cross_entropy_on_logits")
+        f"numpy/cpu/{dtype}/tanh/sigmoid/{loss}" for dtype in DTYPES for loss in LOSSES_ASKED
     ]
 
 
+def test_results_are_written_a_line_an_item(small):
+    _, found, text = small
+    lines = text.splitlines()
+    for cell in found["cells"]:
+        assert sum(f'"id": "{cell["id"]}"' in line for line in lines) == 1
+    assert len(lines) == 2 + len(found) + sum(
+        len(value) + 1 for value in found.values() if isinstance(value, list) and value
+    )
+
+
 def test_results_have_their_schema(small):
-    _, found = small
+    _, found, _ = small
     assert found["schema"] == results.SCHEMA
-    assert set(found) == {"schema", "environment", "request", "cells", "training"}
+    assert set(found) == {
+        *("schema", "environment", "request", "cells", "training", "times", "divergences", "accuracy")
+    }
+    assert found["divergences"] == []
     assert found["request"] == {
         "engines": ["numpy"],
         "dtypes": list(DTYPES),
         "device": "cpu",
         "cases": 2,
+        "further": 1,
         "seed": 5,
     }
     assert set(found["environment"]) == {
@@ -113,22 +132,32 @@ def test_results_have_their_schema(small):
     for cell in found["cells"]:
         assert set(cell) == {
             *("id", "engine", "device", "dtype", "hidden", "output", "loss", "verdict", "reason", "cases"),
-            *("elements", "seconds", "findings"),
+            *("elements", "seconds", "checked", "findings", "explained"),
         }
-        assert cell["cases"] == 2
-        for finding in cell["findings"]:
-            assert set(finding) == {"equation", "layer", "ratio", "elements", "worst"}
-            assert set(finding["worst"]) == {"case", "index", "observed", "expected", "allowed"}
-            assert 0 <= finding["ratio"] <= 1
+        assert cell["cases"] in (2, 3)
+        assert (cell["findings"], cell["explained"]) == ([], None)
+        assert {"z", "a", "8", "1", "9", "14", "7a", "7b"} <= set(cell["checked"])
+        for ratio, layer, elements in cell["checked"].values():
+            assert 0 <= ratio <= 1
+            assert layer in (1, 2, 3)
+            assert elements > 0
+    assert set(found["times"]) == {"seconds", "workers", "without_reuse"}
+    assert set(found["times"]["seconds"]["numpy"]) == {"compile", "engine", "audit", "experiments"}
+    assert (found["times"]["workers"], found["times"]["without_reuse"]) == (2, None)
+    spent, whole = sum(found["times"]["seconds"]["numpy"].values()), sum(cell["seconds"] for cell in found["cells"])
+    assert 0 < spent <= whole + 1e-6 * len(found["cells"])
+    for entry in found["accuracy"]:
+        assert set(entry) == {"function", "what", "dtype", "engine", "k", "measured", "ulp", "at", "inputs"}
 
 
-def test_the_same_seed_writes_the_same(call, tmp_path):
-    for name in ("one", "two"):
-        call("audit", *SMALL, "--dtypes", "float64", "--out", tmp_path / name)
-    one, two = (written(tmp_path / name) for name in ("one", "two"))
+def test_the_same_seed_writes_the_same_whatever_the_number_of_workers(small, call, tmp_path):
+    _, two, _ = small
+    call("audit", *SMALL, "--seed", "5", "--workers", "1", "--out", tmp_path)
+    one = written(tmp_path)
     for cells in zip(one["cells"], two["cells"], strict=True):
         first, second = ({key: value for key, value in cell.items() if key != "seconds"} for cell in cells)
         assert first == second
+    assert one["times"]["workers"] == 1
 
 
 def test_the_terminal_names_what_was_written(call, tmp_path):
@@ -139,15 +168,17 @@ def test_the_terminal_names_what_was_written(call, tmp_path):
 
 
 def test_results_take_the_place_of_the_old(call, out):
-    assert call("audit", *SMALL, "--out", out)[0] == 0
+    assert call("audit", *SMALL, "--dtypes", "float32", "--out", out)[0] == 0
     assert written(out)["schema"] == results.SCHEMA
 
 
-def test_training_is_part_of_an_audit(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(command.digits, "EPOCHS", 1)
-    arguments = [argument for argument in SMALL if argument != "--no-training"]
+def test_training_and_divergences_are_part_of_an_audit(call, tmp_path):
+    arguments = [argument for argument in SMALL if not argument.startswith("--no-")]
     status, _, _ = call("audit", *arguments, "--dtypes", "float32", "--out", tmp_path)
     assert status == 0
+    rows = written(tmp_path)["divergences"]
+    assert {row["dtype"] for row in rows} >= {"float32"}
+    assert all("numpy" in row["engines"] for row in rows if row["dtype"] == "float32")
     (run,) = written(tmp_path)["training"]
     assert (run["id"], run["verdict"]) == ("numpy/cpu/float32/digits", "holds")
 
@@ -168,23 +199,41 @@ def adapter(tmp_path):
 
 
 def test_an_adapter_runs_alone(call, adapter, tmp_path):
-    status, _, _ = call("audit", *SMALL[2:], "--adapter", adapter(GOOD), "--out", tmp_path)
+    arguments = (*SMALL[2:], "--dtypes", "float32,bfloat16", "--workers", "2")
+    status, _, _ = call("audit", *arguments, "--adapter", adapter(GOOD), "--out", tmp_path)
     assert status == 0
     assert {cell["engine"] for cell in written(tmp_path)["cells"]} == {"mine"}
 
 
 def test_an_adapter_runs_beside_engines(call, adapter, tmp_path):
-    assert call("audit", *SMALL, "--adapter", adapter(GOOD), "--out", tmp_path)[0] == 0
+    assert call("audit", *SMALL, "--dtypes", "float32", "--adapter", adapter(GOOD), "--out", tmp_path)[0] == 0
     assert {cell["engine"] for cell in written(tmp_path)["cells"]} == {"numpy", "mine"}
 
 
 def test_a_broken_adapter_gives_1(call, adapter, tmp_path):
-    status, text, err = call("audit", *SMALL, "--adapter", adapter(BROKEN), "--out", tmp_path)
+    status, text, err = call("audit", *SMALL, "--dtypes", "float32", "--adapter", adapter(BROKEN), "--out", tmp_path)
     assert (status, err) == (1, "")
     assert {cell["verdict"] for cell in written(tmp_path)["cells"] if cell["engine"] == "numpy"} == {"holds"}
     mine = [cell for cell in written(tmp_path)["cells"] if cell["engine"] == "mine"]
     assert {cell["verdict"] for cell in mine} == {"breaks"}
-    assert "mine/cpu/float32/tanh/sigmoid/binary_cross_entropy: (7b) in layer 2" in text
+    for part in ("mine", "(7b) in layer 2"):
+        assert part in text, f"the terminal says {text!r}, but should name {part!r}"
+    for cell in mine:
+        assert {"7b", "5b"} >= {finding["equation"] for finding in cell["findings"]} >= {"7b"}
+        assert cell["explained"] is None
+        assert not cell["checked"]["7b"][0] <= 1
+
+
+def test_a_worker_that_dies_is_one_line_and_nothing_is_written(out, adapter, capfd):
+    text = "import os\nclass Mine:\n name = 'mine'\n def supports(self, case): return True\n"
+    spec = adapter(f"{text} def trace(self, case): os._exit(0)\n")
+    status = command.main(["audit", *SMALL, "--workers", "2", "--adapter", spec, "--out", str(out)])
+    err = capfd.readouterr().err
+    assert status == 2
+    assert err.startswith("error: a worker process died")
+    assert len(err.splitlines()) == 1
+    assert [path.name for path in out.iterdir()] == ["results.json"]
+    assert (out / "results.json").read_text() == "before"
 
 
 @pytest.mark.parametrize(
@@ -192,13 +241,13 @@ def test_a_broken_adapter_gives_1(call, adapter, tmp_path):
 )
 def test_an_adapter_that_fails_gives_1_and_results(call, adapter, tmp_path, body):
     text = f"class Mine:\n name = 'mine'\n def supports(self, case): return True\n def trace(self, case): {body}\n"
-    assert call("audit", *SMALL, "--adapter", adapter(text), "--out", tmp_path)[0] == 1
+    assert call("audit", *SMALL, "--dtypes", "float32", "--adapter", adapter(text), "--out", tmp_path)[0] == 1
     assert {cell["verdict"] for cell in written(tmp_path)["cells"]} == {"holds", "breaks"}
 
 
 def test_what_is_not_run_alone_gives_1(call, adapter, tmp_path):
     text = "class Mine:\n name = 'mine'\n trace = None\n def supports(self, case): return 'not today'\n"
-    status, _, _ = call("audit", *SMALL[2:], "--adapter", adapter(text), "--out", tmp_path)
+    status, _, _ = call("audit", *SMALL[2:], "--dtypes", "float32", "--adapter", adapter(text), "--out", tmp_path)
     assert status == 1
     assert {cell["reason"] for cell in written(tmp_path)["cells"]} == {"not today"}
 
@@ -213,7 +262,11 @@ def test_a_case_from_a_file(call, tmp_path):
     assert status == 0
     (cell,) = written(tmp_path)["cells"]
     assert (cell["id"], cell["cases"]) == ("numpy/cpu/float32/tanh/sigmoid/binary_cross_entropy", 1)
+    assert "2a" in cell["checked"]
+    assert "spent" not in cell
     assert written(tmp_path)["training"] == []
+    status, _, _ = call("render", tmp_path / "results.json")
+    assert status == 0
 
 
 # --- what cannot be done
@@ -237,15 +290,19 @@ def refused(call, out, *arguments):
     [
         ("--engines", "tensorflow", tuple(ENGINES)),
         ("--engines", "", tuple(ENGINES)),
-        ("--dtypes", "float16", DTYPES),
+        ("--dtypes", "float8", DTYPES),
         ("--hidden", "softmax", HIDDEN),
         ("--output", "swish", OUTPUT),
-        ("--loss", "hinge", tuple(LOSSES)),
+        ("--loss", "hing", tuple(LOSSES)),
         ("--device", "tpu", ("cpu", "gpu")),
         ("--cases", "0", ("at least 1",)),
         ("--cases", "-3", ("at least 1",)),
         ("--cases", "many", ("at least 1",)),
         ("--cases", "1.5", ("at least 1",)),
+        ("--further", "-1", ("at least 0",)),
+        ("--further", "x", ("at least 0",)),
+        ("--workers", "0", ("at least 1",)),
+        ("--workers", "all", ("at least 1",)),
         ("--seed", "-1", ("at least 0",)),
         ("--seed", "x", ("at least 0",)),
     ],
@@ -255,6 +312,56 @@ def test_a_value_that_is_not_allowed(call, out, option, value, allowed):
     assert option in err
     for part in (repr(value), *allowed):
         assert part in err, f"the message is {err!r}, but should name {part!r}"
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value", "allowed"),
+    [
+        ("divergences", "--engines", "tensorflow", tuple(ENGINES)),
+        ("divergences", "--dtypes", "float8", DTYPES),
+        ("divergences", "--device", "tpu", ("cpu", "gpu")),
+        ("sweep", "--engines", "tensorflow", tuple(ENGINES)),
+        ("sweep", "--functions", "swish", (*ACTIVATIONS, *LOSSES)),
+        ("sweep", "--dtypes", "float8", DTYPES),
+        ("sweep", "--device", "tpu", ("cpu", "gpu")),
+        ("sweep", "--inputs", "0", ("at least 1",)),
+        ("sweep", "--inputs", "many", ("at least 1",)),
+        ("sweep", "--drawn", "0", ("at least 1",)),
+        ("sweep", "--seed", "-1", ("at least 0",)),
+        ("bench", "--rounds", "0", ("at least 1",)),
+        ("bench", "--rounds", "few", ("at least 1",)),
+    ],
+)
+def test_a_value_that_is_not_allowed_of_another_verb(call, out, verb, option, value, allowed):
+    err = refused(call, out, verb, f"{option}={value}", "--out", out)
+    assert option in err
+    for part in (repr(value), *allowed):
+        assert part in err, f"the message is {err!r}, but should name {part!r}"
+
+
+@pytest.mark.parametrize("verb", ["divergences", "sweep", "bench", "render"])
+@pytest.mark.parametrize("option", ["--nonsense", "--out"])
+def test_an_option_that_is_none_or_has_no_value(call, out, verb, option):
+    refused(call, out, verb, option)
+
+
+@pytest.mark.parametrize("verb", ["divergences", "sweep", "bench"])
+def test_another_verbs_folder_that_cannot_be_written(call, out, tmp_path, verb):
+    file = tmp_path / "file"
+    file.write_text("here")
+    err = refused(call, out, verb, "--out", file / "folder")
+    assert repr(str(file / "folder")) in err
+
+
+@pytest.mark.parametrize("verb", ["divergences", "sweep"])
+def test_a_gpu_that_is_not_there_for_another_verb(call, out, verb):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a GPU here")
+    err = refused(call, out, verb, "--engines", "torch-eager", "--device", "gpu", "--out", out)
+    for part in ("'gpu'", "torch-eager", "cpu"):
+        assert part in err
 
 
 @pytest.mark.parametrize("option", ["--engines", "--dtypes", "--hidden", "--output", "--loss"])
@@ -335,7 +442,9 @@ def test_an_output_folder_that_cannot_be_written(call, out, tmp_path, below):
         (case_text(colour="red"), "colour"),
         (case_text(hidden="swish"), "'swish' is unknown: choose from identity, sigmoid"),
         (case_text(output=["tanh"]), "tanh"),
-        (case_text(dtype="float16"), "'float16' is unknown: choose from float32, float64"),
+        (case_text(dtype="float8"), "'float8' is unknown: choose from float32, float64, float16, bfloat16"),
+        (case_text(parameters={"hidden": {"slope": 0.5}}), "hidden 'tanh' has no parameter 'slope'"),
+        (case_text(parameters=[]), "parameters are []"),
         (case_text(loss="categorical_cross_entropy"), "'categorical_cross_entropy' fits the output softmax"),
         (case_text(W=[[[1.0]], [[1.0]]]), "W[1]"),
         (case_text(W=[]), "layers of W are []"),
@@ -403,7 +512,7 @@ def test_help_says_what_there_is(call):
 
 
 def test_every_verb_has_help(call):
-    for verb in ("audit", "render", "sweep", "bench"):
+    for verb in command.VERBS:
         status, text, _ = call(verb, "--help")
         assert status == 0, f"the exit status of {verb} --help is {status}, but should be 0"
         assert "--out" in text
@@ -416,10 +525,123 @@ def test_python_m_reports(tmp_path):
         )
         return done.returncode, done.stdout, done.stderr
 
-    status, text, err = run("audit", *SMALL, "--dtypes", "float32", "--out", tmp_path)
+    status, text, err = run("audit", *SMALL, "--dtypes", "float32", "--workers", "2", "--out", tmp_path)
     assert (status, err) == (0, "")
     assert "3 cells" in text
+    assert "2 workers" in text
     status, _, err = run("audit", "--engines", "tensorflow")
     assert status == 2
     assert len(err.splitlines()) == 1
     assert "'tensorflow'" in err
+
+
+# --- the exit status of results
+
+
+def item(verdict):
+    """A cell or a training run; one that is "listed" breaks where a listed divergence explains it."""
+    ratio = 3.0 if verdict in ("breaks", "listed", "claimed") else 0.5
+    finding = {"equation": "a", "layer": 1, "ratio": ratio, "elements": 4, "worst": None}
+    return {
+        "engine": "numpy",
+        "dtype": "float32",
+        "verdict": "breaks" if ratio > 1 else verdict,
+        "checked": {} if verdict == "not-run" else {"a": [ratio, 1, 4]},
+        "findings": [finding] if ratio > 1 else [],
+        "explained": {"listed": "gelu/value", "claimed": "no such row"}.get(verdict),
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "training", "expected"),
+    [
+        (("holds",), (), 0),
+        (("holds", "not-run"), (), 0),
+        (("holds", "holds"), ("holds",), 0),
+        ((), ("holds",), 0),
+        (("holds", "breaks"), (), 1),
+        (("holds",), ("breaks",), 1),
+        (("breaks",), ("holds",), 1),
+        (("holds", "listed"), (), 0),
+        (("holds",), ("listed",), 0),
+        (("listed",), ("holds",), 0),
+        (("listed",), ("not-run",), 1),
+        (("holds", "claimed"), (), 1),
+        (("holds", "listed", "breaks"), (), 1),
+        (("holds", "listed"), ("breaks",), 1),
+        (("not-run",), (), 1),
+        (("not-run",), ("not-run",), 1),
+        ((), (), 1),
+    ],
+    ids=str,
+)
+def test_status(verdicts, training, expected):
+    found = {
+        "cells": [item(verdict) for verdict in verdicts],
+        "training": [item(verdict) for verdict in training],
+        "divergences": [{"id": "gelu/value"}],
+    }
+    assert command.status(found) == expected, f"the status is {command.status(found)}, but should be {expected}"
+
+
+# --- the measurements
+
+
+def test_divergences_are_written(call, tmp_path):
+    status, text, err = call("divergences", "--engines", "numpy", "--dtypes", "float16", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    found = json.loads((tmp_path / "divergences.json").read_text(encoding="utf-8"))
+    assert found["schema"] == "backprop-parity/divergences/1"
+    assert found["rows"]
+    assert len({row["id"] for row in found["rows"]}) == len(found["rows"])
+    assert "float16" in {row["dtype"] for row in found["rows"]}
+    assert str(tmp_path / "divergences.json") in text
+    assert [path.name for path in tmp_path.iterdir()] == ["divergences.json"]
+
+
+def test_a_sweep_is_written_and_leaves_nothing_unfinished(call, tmp_path):
+    arguments = ("--functions", "tanh", "--dtypes", "float16", "--engines", "numpy", "--out", tmp_path)
+    status, text, err = call("sweep", *arguments)
+    assert (status, err) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["scalar_accuracy.json"]
+    found = json.loads((tmp_path / "scalar_accuracy.json").read_text(encoding="utf-8"))
+    assert found["schema"] == "backprop-parity/scalar-accuracy/2"
+    assert [(e["function"], e["what"], e["engine"], e["dtype"], e["inputs"]) for e in found["entries"][:1]] == [
+        ("tanh", "value", "numpy", "float16", 63488)
+    ]
+    assert len(found["entries"]) == 2
+    for part in ("tanh", "float16", "value", "derivative", str(tmp_path / "scalar_accuracy.json")):
+        assert part in text
+
+
+def test_a_sweep_that_is_finished_is_swept_again(call, tmp_path, monkeypatch):
+    """Another version, another accuracy: what a finished sweep found is not handed out as a new measurement."""
+    from reports import sweep
+
+    arguments = ("--functions", "tanh", "--dtypes", "float32", "--inputs", "256", "--engines", "numpy")
+    before = sweep.sweep_activation
+    seen = []
+    monkeypatch.setattr(sweep, "sweep_activation", lambda *about: seen.append(about) or before(*about))
+    for number in (1, 2):
+        assert call("sweep", *arguments, "--out", tmp_path)[0] == 0
+        assert len(seen) == number * 3
+
+
+def test_a_sweep_that_is_cut_off_goes_on(call, tmp_path, monkeypatch):
+    from reports import sweep
+
+    arguments = ("--functions", "tanh,huber", "--dtypes", "float32", "--inputs", "256", "--engines", "numpy")
+    before = sweep.sweep_loss
+
+    def fails(*about):
+        raise RuntimeError("cut off")
+
+    monkeypatch.setattr(sweep, "sweep_loss", fails)
+    with pytest.raises(RuntimeError, match="cut off"):
+        call("sweep", *arguments, "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [sweep.PARTIAL]
+    monkeypatch.setattr(sweep, "sweep_loss", before)
+    monkeypatch.setattr(sweep, "sweep_activation", fails)  # it is done
+    assert call("sweep", *arguments, "--out", tmp_path)[0] == 0
+    found = json.loads((tmp_path / "scalar_accuracy.json").read_text(encoding="utf-8"))
+    assert {entry["function"] for entry in found["entries"]} == {"tanh", "huber"}

@@ -1,4 +1,4 @@
-"""results.json: what stands in it, that it is whole or not there, and the exit status."""
+"""results.json: what stands in it, and that it is whole or not there."""
 
 import json
 import math
@@ -10,15 +10,9 @@ import pytest
 
 from adapters.numpy_engine import NumpyEngine
 from reports import results
-from reports.results import SCHEMA, ResultsError, dump, environment, jsonable, load, number, status, writable, write
+from reports.results import SCHEMA, ResultsError, dump, environment, jsonable, load, number, writable, write
 
-
-def results_of(*verdicts, training=()):
-    return {
-        "schema": SCHEMA,
-        "cells": [{"verdict": verdict} for verdict in verdicts],
-        "training": [{"verdict": verdict} for verdict in training],
-    }
+FOUND = {"schema": SCHEMA, "cells": [{"verdict": "holds", "checked": {"7a": [0.5, 2, 960]}}], "training": []}
 
 
 # --- the environment
@@ -92,13 +86,39 @@ def test_every_number_is_read_back_to_the_last_bit():
     assert [value.hex() for value in again] == [value.hex() for value in values]
 
 
+def test_a_line_for_every_field_and_every_item_of_a_list():
+    found = {
+        "schema": SCHEMA,
+        "cells": [{"id": "σ", "ratios": [1, math.nan]}, {"id": "b"}],
+        "training": [],
+        "times": {"a": 1},
+    }
+    text = dump(found)
+    assert text.splitlines() == [
+        "{",
+        f'"schema": "{SCHEMA}",',
+        '"cells": [',
+        '{"id": "σ", "ratios": [1, "NaN"]},',
+        '{"id": "b"}',
+        "],",
+        '"training": [],',
+        '"times": {"a": 1}',
+        "}",
+    ]
+    assert text.endswith("\n")
+    assert json.loads(text) == jsonable(found)
+
+
+def test_the_schema_is_the_second():
+    assert SCHEMA == "backprop-parity/results/2"
+
+
 # --- written whole or not at all
 
 
 def test_write_and_load(tmp_path):
-    found = results_of("holds")
-    write(tmp_path / "results.json", dump(found))
-    assert load(tmp_path / "results.json") == found
+    write(tmp_path / "results.json", dump(FOUND))
+    assert load(tmp_path / "results.json") == FOUND
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"], "something was left beside the file"
 
 
@@ -164,7 +184,7 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path, below):
         (b"\xff\xfe\x00", "are no JSON"),
         (b"[]", "have the schema 'list'"),
         (b"{}", "have the schema None"),
-        (b'{"schema": "backprop-parity/results/0"}', "have the schema 'backprop-parity/results/0'"),
+        (b'{"schema": "backprop-parity/results/1"}', "have the schema 'backprop-parity/results/1'"),
     ],
     ids=["absent", "empty", "cut", "bytes", "list", "no schema", "old"],
 )
@@ -183,27 +203,3 @@ def test_what_cannot_be_loaded(tmp_path, content, reason):
 def test_a_folder_cannot_be_loaded(tmp_path):
     with pytest.raises(ResultsError, match="cannot be read"):
         load(tmp_path)
-
-
-# --- the exit status
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "training", "expected"),
-    [
-        (("holds",), (), 0),
-        (("holds", "not-run"), (), 0),
-        (("holds", "holds"), ("holds",), 0),
-        ((), ("holds",), 0),
-        (("holds", "breaks"), (), 1),
-        (("holds",), ("breaks",), 1),
-        (("breaks",), ("holds",), 1),
-        (("not-run",), (), 1),
-        (("not-run",), ("not-run",), 1),
-        ((), (), 1),
-    ],
-    ids=str,
-)
-def test_status(verdicts, training, expected):
-    found = status(results_of(*verdicts, training=training))
-    assert found == expected, f"the status is {found}, but should be {expected}"

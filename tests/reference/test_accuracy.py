@@ -1,0 +1,179 @@
+"""k_f: measured for whatever rounding may ask, and not far above what was measured."""
+
+import json
+
+import numpy as np
+import pytest
+
+from adapters.contract import ENGINES
+from reference import accuracy
+from reference import rounding as rd
+from reference.activations import ACTIVATIONS
+from reference.losses import LOSSES
+from reference.rounding import DTYPES
+
+NAMES = (None, *ENGINES, "mine")
+"""No engine, those of the suite, and one that was never measured."""
+
+
+def asked():
+    """(function, what, dtype) that the allowances of some Case ask for."""
+    functions = [
+        *((name, "value") for name in (*ACTIVATIONS, *LOSSES)),
+        *((name, "derivative") for name, f in ACTIVATIONS.items() if not f.coupled),
+        *((name, "derivative") for name in LOSSES if name not in rd.DERIVATIVE_ROUNDINGS),
+    ]
+    return [(name, what, dtype) for dtype in DTYPES for name, what in functions]
+
+
+ASKED = asked()
+
+MOST = 32.0
+"""Roundings that some function of some engine errs by, at most: measured, 21 for JAX's cosine distance in float16."""
+
+EXACT = {
+    "value": {"identity", "relu", "relu6", "hardtanh", "hardshrink", "negative_log_likelihood"},
+    "derivative": {
+        *("identity", "relu", "relu6", "hardtanh", "hardshrink", "softshrink"),
+        *("absolute_error", "hinge"),
+    },
+}
+"""What rounds nothing: it selects, changes a sign, or multiplies by 0 or 1."""
+
+
+def missing():
+    """What the allowances ask for and the table lacks."""
+    return [key for key in ASKED if key not in accuracy.measured()]
+
+
+@pytest.fixture
+def recorded_as(monkeypatch, tmp_path):
+    """The function that puts other entries in the place of those recorded, until the test ends."""
+
+    def forget():
+        for cached in (accuracy.recorded, accuracy.measured, accuracy.k):
+            cached.cache_clear()
+
+    def record(entries):
+        path = tmp_path / "scalar_accuracy.json"
+        path.write_text(json.dumps({"entries": entries}), encoding="utf-8")
+        monkeypatch.setattr(accuracy, "RECORDED", path)
+        forget()
+
+    yield record
+    monkeypatch.undo()
+    forget()
+
+
+def entry(function="tanh", what="value", dtype="float32", engine="numpy", roundings=1.0, **parameters):
+    return {
+        "function": function,
+        "what": what,
+        "dtype": dtype,
+        "engine": engine,
+        "roundings": roundings,
+        "parameters": parameters,
+    }
+
+
+# --- the table as recorded
+
+
+def test_whatever_is_asked_for_was_measured():
+    assert missing() == []
+
+
+@pytest.mark.parametrize("engine", NAMES)
+def test_k_is_between_once_and_twice_what_was_measured(engine):
+    for function, what, dtype in ASKED:
+        engines = accuracy.measured()[function, what, dtype]
+        measured = engines.get(accuracy.FUNCTIONS_OF.get(engine, engine), max(engines.values()))
+        k = rd.rounding(dtype, engine).k(function, what)
+        assert measured <= k <= 2 * measured, f"k of {function}, {what}, in {dtype} is {k}, but measured was {measured}"
+        assert k == accuracy.MARGIN * measured
+
+
+def test_an_engine_without_a_name_is_allowed_what_any_engine_is():
+    for key in ASKED:
+        worst = accuracy.MARGIN * max(accuracy.measured()[key].values())
+        assert accuracy.k(*key, None) == accuracy.k(*key, "mine") == worst
+
+
+def test_no_engine_is_so_wrong_that_others_could_hide_behind_it():
+    """An engine without a name is allowed the worst of all: thousands of roundings are a departure, not an accuracy."""
+    wrong = {key: engines for key, engines in accuracy.measured().items() if max(engines.values()) > MOST}
+    assert wrong == {}
+
+
+def test_an_engine_that_shares_the_functions_of_another_has_its_k():
+    assert set(accuracy.FUNCTIONS_OF) | set(accuracy.FUNCTIONS_OF.values()) <= set(ENGINES)
+    for engine, other in accuracy.FUNCTIONS_OF.items():
+        assert all(accuracy.k(*key, engine) == accuracy.k(*key, other) for key in ASKED)
+
+
+@pytest.mark.parametrize("function", [*ACTIVATIONS, *LOSSES])
+def test_what_rounds_has_an_error_and_what_does_not_has_none(function):
+    """A measurement of 0 for a function that rounds is one that looked at nothing."""
+    for name, what, dtype in ASKED:
+        if name != function:
+            continue
+        worst = max(accuracy.measured()[name, what, dtype].values())
+        if (name, what, dtype) == ("leaky_relu", "derivative", "float64"):  # the slope itself, where an engine keeps it
+            assert worst < 1
+        elif name in EXACT[what]:
+            assert worst == 0, f"{what} in {dtype} errs by {worst} roundings, but should by none"
+        else:
+            assert 0 < worst < np.inf, f"{what} in {dtype} errs by {worst} roundings, but should by some"
+
+
+@pytest.mark.parametrize("engine", NAMES)
+def test_every_allowance_of_a_function_can_be_had(engine, dtype):
+    """None raises, for any function in any role."""
+    r, z = rd.rounding(dtype, engine), np.array([[-1.5, 0.25, 1.0]])
+    for f in ACTIVATIONS.values():
+        assert np.isfinite(rd.value_error(f, z, r)).all(), f.name
+        assert np.isfinite(rd.derivative_error(f, z, r)).all(), f.name
+    for loss in LOSSES.values():
+        p = -np.abs(z) if loss.domain[1] == 0 else np.abs(z) / 2 if loss.domain[1] == 1 else z
+        y = np.array([[0.0, 1.0, 0.0]]) if loss.labels == "class" else np.ones_like(z)
+        f = ACTIVATIONS[loss.outputs[0] if loss.outputs else "identity"]
+        assert np.isfinite(rd.contribution_error(loss, p, y, r)).all(), loss.name
+        assert np.isfinite(rd.loss_derivative_error(loss, p, y, r)).all(), loss.name
+        assert np.isfinite(rd.eq_9_error(loss, f, z, p, y, r)).all(), loss.name
+
+
+# --- the checks themselves, on other tables
+
+
+@pytest.mark.parametrize("key", [("tanh", "value", "float32"), ("huber", "derivative", "bfloat16")])
+def test_an_entry_that_is_removed_is_missed(key, recorded_as):
+    entries = accuracy.recorded()["entries"]
+    recorded_as(entries)
+    assert missing() == []
+    recorded_as([e for e in entries if (e["function"], e["what"], e["dtype"]) != key])
+    assert missing() == [key]
+    for engine in NAMES:
+        with pytest.raises(KeyError, match=key[0]):
+            rd.rounding(key[2], engine).k(*key[:2])
+
+
+def test_k_is_the_engines_own_or_the_worst_of_all(recorded_as):
+    recorded_as([entry(engine="numpy", roundings=1.0), entry(engine="jax-jit", roundings=3.0)])
+    found = [accuracy.k("tanh", "value", "float32", engine) for engine in ("numpy", "jax-jit", "torch-eager", None)]
+    assert found == [accuracy.MARGIN * k for k in (1.0, 3.0, 3.0, 3.0)]
+
+
+def test_of_several_parameters_the_worst_counts(recorded_as):
+    recorded_as([entry("elu", roundings=k, alpha=alpha) for k, alpha in ((1.0, 1.0), (4.0, 0.3), (2.0, 3.0))])
+    assert accuracy.k("elu", "value", "float32", "numpy") == accuracy.MARGIN * 4
+
+
+def test_value_and_derivative_and_formats_are_kept_apart(recorded_as):
+    recorded_as(
+        [entry(), entry(what="derivative", roundings=2.0), entry(dtype="float64", roundings=4.0)],
+    )
+    found = [accuracy.k("tanh", *key, None) for key in (("value", "float32"), ("derivative", "float32"))]
+    assert found == [accuracy.MARGIN, 2 * accuracy.MARGIN]
+    assert accuracy.k("tanh", "value", "float64", None) == 4 * accuracy.MARGIN
+    with pytest.raises(KeyError):
+        accuracy.k("tanh", "value", "float16", None)
