@@ -256,7 +256,8 @@ def transported(
     size = rd.product_of_sizes(delta_next, W_next)  # (N, n^l)
     df = f.derivative(z)
     error = rd.derivative_error(f, z, r)
-    allowed = rd.eq_14_error(rd.steepest(f, z, r) if f.kinks else np.abs(df), error, summed, size, len(W_next), r)
+    steep = rd.steepest(f, z, r) if f.kinks else np.abs(df)
+    allowed = rd.eq_14_error(steep, error, summed, size, len(W_next), r, rd.amplified(f, z))
     return admissible(f, z, summed, observed, df * summed, r), allowed
 
 

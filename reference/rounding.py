@@ -47,6 +47,10 @@ LARGEST = {name: float(limits.max) for name, limits in LIMITS.items()}
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 HALF = ("bfloat16", "float16")
 
+RECOMPUTES = ("jax-whole",)
+"""Engines that compile a network into one program, which may compute a number for one fusion again, otherwise than the
+one it reports: what a loss is given may be an activation in another rounding."""
+
 SUMS_IN_HALF = ("jax-jit", "jax-whole")
 """Engines whose plain sums of half-precision numbers are accumulated in that format: the gradient of a bias is one."""
 
@@ -65,7 +69,7 @@ class Rounding:
     v            of the format that products are accumulated in, with the reference's own
     sums         of the format that plain sums are accumulated in, with the reference's own
     stored       u where results are rounded from v to u, else 0
-    operand      u where an operand may be used before it was rounded, as a compiler may within a fusion, else 0
+    operand      u where an operand may be used that is another rounding of the one reported, else 0
     underflow    the underflow step
     largest      the largest finite number: beyond it a result is infinite
     """
@@ -103,7 +107,7 @@ def rounding(dtype: str, engine: str | None = None) -> Rounding:
         v=v,
         sums=u if engine is None or engine in SUMS_IN_HALF else v,
         stored=u if half else 0.0,
-        operand=u if half and engine is None else 0.0,
+        operand=u if engine in RECOMPUTES or (half and engine is None) else 0.0,
         underflow=UNDERFLOW[dtype],
         largest=LARGEST[dtype],
     )
@@ -255,8 +259,13 @@ def derivative_error(f: Activation, z: Array, r: Rounding) -> Array:
 
 def contribution_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
     """Allowance of one component's contribution to L_i: k u s(p, y)."""
-    allowed = r.k(loss.name, "value") * r.u * loss.value_scale(p, y) + r.underflow
+    allowed = r.k(loss.name, "value") * r.u * loss.value_scale(p, y) + r.underflow * loss_underflows(loss)
     return allowed + carried_contribution(loss, p, y, r.operand * np.abs(p)) if r.operand else allowed
+
+
+def loss_underflows(loss: Loss) -> float:
+    """How often an underflow may count in ℓ: in a square, in the result, and in a quotient by a parameter."""
+    return 3 + 2 * sum(1 / value for value in loss.parameters.values())
 
 
 def carried_contribution(loss: Loss, p: Array, y: Array, error: Array) -> Array:
@@ -350,12 +359,12 @@ def eq_9_error(loss: Loss, f: Activation, z: Array, a: Array, y: Array, r: Round
     """Allowance of δ^{L-1}: the error of each factor times the size of the other, and the products.
 
     Where f is coupled, n products are summed, and a diagonal element of its Jacobian is a sum of n − 1 as well.
-    Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times.
+    Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times, as often as f' multiplies it.
     """
     p = loss.argument(z, a)
     g = largest_derivative(loss, p, y)
     g_error = loss_derivative_error(loss, p, y, r)
-    underflow = 2 * len(z) * r.underflow
+    underflow = (1 + amplified(f, z)) * len(z) * r.underflow
     if loss.on_logits:
         return g_error + CHAIN * r.u * g + underflow
     df = steepest(f, z, r)
@@ -364,16 +373,19 @@ def eq_9_error(loss: Loss, f: Activation, z: Array, a: Array, y: Array, r: Round
     return eq_9(g, df_error) + eq_9(g_error, df) + underflow
 
 
-def eq_14_error(df: Array, df_error: Array, summed: Array, size: Array, n: int, r: Rounding) -> Array:
+def eq_14_error(
+    df: Array, df_error: Array, summed: Array, size: Array, n: int, r: Rounding, amplify: Array | float = 1.0
+) -> Array:
     """Allowance of δ^l: n = n^{l+1} products, then f', in two factors where an engine applies it so.
 
     |f'| γ_{n+2} |δ||W| + |δW| k_f' u s_f'
 
     `df` is |f'|, `summed` is δW and `size` is |δ||W|. Underflow strikes the gradient of the mean, 1/N of δ, and so
-    counts N times. In half precision δW is stored, and so are its two products with f'.
+    counts N times, and as often as the formula of f' multiplies it, `amplify`, on its way through f'. In half precision
+    δW is stored, and so are its two products with f'.
     """
-    underflow = (n + 1) * len(summed) * r.underflow
+    underflow = len(summed) * r.underflow
     products = (gamma(n + 2, r.v) + r.operand) * size
     if r.stored:
         products += 3 * r.stored * np.abs(summed)
-    return df * (products + underflow) + np.abs(summed) * df_error + underflow
+    return df * (products + (n + 1) * underflow) + np.abs(summed) * df_error + (n + amplify) * underflow

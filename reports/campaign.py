@@ -24,14 +24,12 @@ from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
 from reports.experiments import experiments
+from reports.results import number
 
 Record = dict[str, Any]
 
 THOROUGH = frozenset(cover())
 """Combinations that get every experiment, and further Cases with drawn parameters."""
-
-SHAPES = 3
-"""Shapes that the Cases of a campaign have: an engine that compiles does so for each."""
 
 
 class CampaignError(RuntimeError):
@@ -148,8 +146,7 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
 def draw(seed: int, combination: Combination, dtype: str, cases: int) -> Iterator[Case]:
     """The Cases of a cell, the same for every engine: the first with the usual parameters, further ones with drawn."""
-    which = zlib.crc32("/".join(combination).encode()) % SHAPES
-    shape = draw_shape(generator(seed, "shape", which))
+    shape = draw_shape(generator(seed, "shape", dtype))  # one for a dtype: an engine compiles for each shape
     for index in range(cases):
         rng = generator(seed, *combination, dtype, index)
         yield draw_case(rng, combination, shape, dtype, usual=index == 0)
@@ -277,7 +274,7 @@ def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             yield executor
     except BrokenProcessPool as error:
         raise CampaignError(
-            "a worker process died, of memory or of an adapter that ends it: --workers 1 shows where"
+            "a worker process died, of memory or of an adapter that ends it: ask for one engine at a time to see which"
         ) from error
     finally:
         for name, value in before.items():
@@ -320,14 +317,21 @@ def divergences(specs: Sequence[str], device: str, dtypes: Sequence[str]) -> lis
 def explain(items: Iterable[Record], rows: Sequence[Record]) -> None:
     """Name the divergence that explains each cell or training run that breaks, if one does.
 
-    Every finding that does not hold must have its row; the first one's is named.
+    Every finding that does not hold must have its row; the first one's is named. One whose expected value is no number
+    has operands that are none, and is the consequence of an earlier one.
     """
     from reports.divergences import explains
 
     for item in items:
         if item["verdict"] == "breaks" and item["findings"]:
-            named = [explains(rows, item, finding) for finding in item["findings"]]
+            first, *others = item["findings"]
+            named = [explains(rows, item, finding) for finding in (first, *filter(own, others))]
             item["explained"] = named[0] if all(named) else None
+
+
+def own(finding: Record) -> bool:
+    """Whether a finding is about its own equation: there is a number that it should be."""
+    return finding["worst"] is None or not math.isnan(number(finding["worst"]["expected"]))
 
 
 PARTS = ("compile", "engine", "audit", "experiments")

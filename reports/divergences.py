@@ -90,12 +90,17 @@ def line(special: Sequence[float], dtype: str) -> Array:
     return np.array(list(dict.fromkeys(rounded(np.array(points), dtype).tolist())))
 
 
+SHORT = (0.01, 0.003, 0.001)
+"""Lengths of vectors whose squares are subnormal in float16."""
+
+
 def triples(dtype: str) -> Array:
-    """Logits of three classes: one that dominates, all equal, and one at each end."""
+    """Logits of three classes: one that dominates, all equal, one at each end; and short vectors."""
     # float64 stops short of its own overflow: the reference shares it
     largest = rd.LARGEST[dtype] / (2**20 if dtype == "float64" else 1)
     sizes = [0.0, *(sign * size for size in (1.0, *SATURATED, largest, np.inf) for sign in (1, -1))]
     rows = [row for t in sizes for row in ([t, 0, 0], [t, t, t], [0, t, -t])]
+    rows += [[t, -2 * t, t / 2] for t in SHORT]
     return rounded(np.array(rows, dtype=np.float64), dtype)
 
 
@@ -296,6 +301,11 @@ def rows_of(asked: Sequence[tuple[Question, Answers]]) -> list[Row]:
 def worst_of(group: list[tuple[Row, float]]) -> Row:
     """The row of the worst input, the first of equals; its note says at how many others it is so."""
     worst, _ = max(group, key=lambda found: float(f"{found[1]:.1e}"))  # to two digits: of equals, the first
+    reach = [found["departure"] for found, _ in group if found["ordinary"]] or [worst["departure"]]
+    worst |= {
+        "departure": {engine: max(each.get(engine, 0.0) for each in reach) for engine in worst["departure"]},
+        "ordinary": any(found["ordinary"] for found, _ in group),
+    }
     others = [found["input"] for found, _ in group if found is not worst]
     if not others:
         return worst
@@ -609,6 +619,9 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
 
 # --- arithmetic
 
+ROWS = 4096
+"""Of a batch from which on XLA makes other code."""
+
 TERMS = 128
 """Small terms in a sum that begins with 1: each is u, half of what 1 can tell, so that 1 + u + u + … is 1 in turn."""
 
@@ -621,7 +634,7 @@ class Sum:
     what: str
     input: str
     equation: float
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, Any]
     ask: Callable[[Adapter], float | None]
 
     def roundings(self, r: Rounding) -> float:
@@ -678,6 +691,12 @@ def sums(dtype: str) -> Iterator[Sum]:
         code = partial(reproducers.of_arithmetic, name="log1p", dtype=dtype, numbers={"x": x})
         yield Sum("log1p", "value", f"log1p({x!r})", float(np.log1p(x)), {"x": x}, lambda a: printed(code(a.name)))
     if dtype == "bfloat16":
+        a, y = [3.21875, 8.0, 3.4375], [0.0, 1.0703125, 0.73828125]
+        slope = LOSSES["cosine_distance"].derivative(np.array([a]), np.array([y]))[0, 0].item()
+        given = {"a": a, "y": y, "N": ROWS}
+        code = partial(reproducers.of_arithmetic, name="gradient_of_a_norm", dtype=dtype, numbers=given)
+        where = f"1 − cos(a, y) in {ROWS} rows, a = {a}"
+        yield Sum("gradient_of_a_norm", "derivative", where, slope, given, lambda engine: printed(code(engine.name)))
         fused = linear(dtype, one, -20.0, 15 * u, "half_squared_error", "sigmoid")
         seen = rounded(fused.W[1][0] + fused.b[1], dtype)
         yield Sum(

@@ -106,8 +106,12 @@ INVERSE = "torch's backward pass multiplies by a 1/α that it holds in float32 (
 NO_EPSILON = "torch divides by max(a (1 − a), 10⁻¹²): in float16 10⁻¹² is 0."
 XLOGY = "The derivative of xlogy(y, p) is y/p: 0/0 where p has rounded to 0 for a label of 0."
 POLE = "y/a overflows before f' makes it small again."
+SHORT_NORM = "JAX divides by ‖a‖², which is subnormal in float16 for a short vector: the quotient overflows."
 NORM = "The square of a component overflows in the norm."
 DIFFERENCE = "The difference of two logits overflows: infinite, and NaN where a label of 0 multiplies it."
+MISCOMPILED = (
+    "Under jit, in bfloat16 and from about 4096 rows on, the term through ‖a‖ is lost; without jit it is there."
+)
 LOG1P = "XLA's float64 log1p errs by up to 250 u around −0.414."
 
 
@@ -116,9 +120,14 @@ def above_20(z: Array, y: Array, p: Parameters) -> bool:
     return bool(p["beta"] * z[0] > 20)
 
 
-def negative(z: Array, y: Array, p: Parameters) -> bool:
-    """Where z is below 0."""
-    return bool(z[0] < 0)
+def not_positive(z: Array, y: Array, p: Parameters) -> bool:
+    """Where z is at most 0."""
+    return bool(z[0] <= 0)
+
+
+def short(z: Array, y: Array, p: Parameters) -> bool:
+    """Where a vector's square is subnormal in float16."""
+    return float(np.abs(z).max()) <= 0.01
 
 
 def below_3(z: Array, y: Array, p: Parameters) -> bool:
@@ -152,7 +161,7 @@ KNOWN: tuple[Known, ...] = (
     Known(JAX, ("softsign",), "derivative", ALL, beyond(140), QUOTIENT, JAX_ACTIVATIONS, "defect"),
     Known(JAX, ("sigmoid", "silu"), "value", ("float16",), beyond(11), OVERFLOW, None, "defect"),
     Known(JAX, ("sigmoid", "silu"), "derivative", ("float16",), beyond(11), OVERFLOW, None, "defect"),
-    Known(TORCH, ("celu",), "derivative", ("float64",), negative, INVERSE, TORCH_CELU, "defect"),
+    Known(TORCH, ("celu",), "derivative", ("float64",), not_positive, INVERSE, TORCH_CELU, "defect"),
     Known(TORCH, ("binary_cross_entropy",), "derivative", ("float16",), saturated, NO_EPSILON, BCE_SOURCE, "defect"),
     Known(JAX, ("binary_cross_entropy",), "derivative", ALL, saturated, XLOGY, None, "defect"),
     Known((*TORCH, *JAX), ("categorical_cross_entropy",), "derivative", ALL, saturated, XLOGY, TORCH_XLOGY, "defect"),
@@ -160,7 +169,9 @@ KNOWN: tuple[Known, ...] = (
     Known(("numpy",), ("categorical_cross_entropy",), "derivative", ALL, saturated, POLE, None, "defect"),
     Known(EVERY, ("cosine_distance",), "value", ALL, beyond(140), NORM, None, "defect"),
     Known(EVERY, ("cosine_distance",), "derivative", ALL, beyond(140), NORM, None, "defect"),
+    Known(JAX, ("cosine_distance",), "derivative", ("float16",), short, SHORT_NORM, None, "defect"),
     Known(EVERY, CROSS_ENTROPIES, "value", ALL, beyond(6e4), DIFFERENCE, None, "defect"),
+    Known(JAX, ("gradient_of_a_norm",), "derivative", ("bfloat16",), anywhere, MISCOMPILED, None, "defect"),
     Known(JAX, ("log1p",), "value", ("float64",), anywhere, LOG1P, JAX_LOG1P, "defect"),
 )
 """Every entry is met by some row: one that is not, is stale."""

@@ -179,7 +179,8 @@ def started(results: Results) -> str:
 def replay(results: Results) -> str:
     """The command that draws the same cases again."""
     request = results["request"]
-    return f"python -m reports audit --seed {request['seed']} --cases {request['cases']}"
+    options = (f"--{name} {request[name]}" for name in ("seed", "cases", "further") if name in request)
+    return " ".join(("python -m reports audit", *options))
 
 
 def standings(found: Iterable[Item]) -> dict[str, dict[Column, int]]:

@@ -8,6 +8,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from typing import Any
 
 import numpy as np
 
@@ -140,6 +141,10 @@ ACCUMULATED = {
         "weight_gradient_sum": ("[[1.0]] + [[{x}]] * {n}", "z.T @ torch.ones_like(z)"),
         "loss_sum": ("[[1.0] + [{x}] * {n}]", 'F.l1_loss(z, torch.zeros_like(z), reduction="none").sum(dim=1)'),
         "loss_mean": ("[[1.0]] + [[{x}]] * {n}", "F.l1_loss(z, torch.zeros_like(z)) * {N}"),
+        "gradient_of_a_norm": (
+            "[{a}] * {N}",
+            "torch.func.grad(lambda a: (1 - F.cosine_similarity(a, z * 0 + z.new_tensor({y}))).sum())(z)[:1, :1]",
+        ),
         "excess_precision": ("[[1.0]]", "torch.sigmoid(F.linear(z, z * {W}, z[0] * {b}))"),
     },
     "jax": {
@@ -154,6 +159,10 @@ ACCUMULATED = {
         "weight_gradient_sum": ("[[1.0]] + [[{x}]] * {n}", "jax.jit(lambda z: z.T @ jnp.ones_like(z))(z)"),
         "loss_sum": ("[[1.0] + [{x}] * {n}]", "jax.jit(lambda z: jnp.abs(z).sum(axis=1))(z)"),
         "loss_mean": ("[[1.0]] + [[{x}]] * {n}", "jax.jit(lambda z: jnp.abs(z).sum(axis=1).mean())(z) * {N}"),
+        "gradient_of_a_norm": (
+            "[{a}] * {N}",
+            "jax.jit(jax.grad(lambda a: optax.cosine_distance(a, z * 0 + jnp.array({y}, z.dtype)).sum()))(z)[:1, :1]",
+        ),
         "excess_precision": ("[[1.0]]", "jax.jit(lambda z, W, b: jax.nn.sigmoid(z @ W + b))(z, z * {W}, z[0] * {b})"),
     },
 }
@@ -253,7 +262,7 @@ def of_loss(
     return lines(framework, dtype, arrays, *rest)
 
 
-def of_arithmetic(engine: str, name: str, dtype: str, numbers: Mapping[str, float]) -> str | None:
+def of_arithmetic(engine: str, name: str, dtype: str, numbers: Mapping[str, Any]) -> str | None:
     """A sum, a product or a fusion by itself."""
     framework = FRAMEWORK.get(engine)
     if framework is None:

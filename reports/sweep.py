@@ -27,7 +27,18 @@ from reference.case import Case
 from reference.cases import draw_labels
 from reference.equations import eq_8
 from reference.losses import LOSSES, Loss
-from reference.rounding import DTYPES, FORMATS, HALF, LARGEST, LIMITS, UNDERFLOW, UNIT_ROUNDOFF, amplified, rounded
+from reference.rounding import (
+    DTYPES,
+    FORMATS,
+    HALF,
+    LARGEST,
+    LIMITS,
+    UNDERFLOW,
+    UNIT_ROUNDOFF,
+    amplified,
+    loss_underflows,
+    rounded,
+)
 from reports import balls
 from reports.campaign import generator
 from reports.results import environment, jsonable, write
@@ -202,7 +213,8 @@ def activation_of(adapter: Adapter, case: Case, cotangent: Array) -> tuple[Array
     return trace.a[1][:, 0], derivative[:, 0]
 
 
-BATCH = {"float16": 2**6, "bfloat16": 2**16}
+BATCH = {"float16": 2**6, "bfloat16": 2**6}
+"""Samples of a batch in half precision, a power of 2."""
 
 
 def derivative_in_training(adapter: Adapter, case: Case, weight: float) -> Array:
@@ -314,28 +326,39 @@ def sweep_loss(adapters: list[Adapter], name: str, given: dict[str, float], dtyp
     for adapter in adapters:
         if adapter.supports(case) is not True:
             continue
-        trace = adapter.trace(case)
-        assert trace.a is not None and trace.losses is not None and trace.delta is not None  # noqa: PT018
-        p, delta = loss.argument(case.x, trace.a[1]), trace.delta[1]
+        a, observed, delta = in_batches(adapter, case, BATCH.get(dtype, count))
+        p = loss.argument(case.x, a)
         kept = (np.isfinite(loss.value(p, y)) & np.isfinite(loss.derivative(p, y))).all(axis=1)  # not at a pole
         if loss.interval is not None:
             kept &= np.equal(*loss.interval(p, y)).all(axis=1)
-        p, t, observed, delta = p[kept], y[kept], trace.losses[kept], delta[kept]
+        p, t, observed, delta = p[kept], y[kept], observed[kept], delta[kept]
         if dtype == "float64":
             rows = [(balls.balls(a), balls.balls(b)) for a, b in zip(p, t, strict=True)]
             value: Any = [balls.LOSS[name](*row, **given) for row in rows]
             slope: Any = [ball for row in rows for ball in balls.LOSS_DERIVATIVE[name](*row, **given)]
         else:
             value, slope = eq_8(loss.value(p, t)), loss.derivative(p, t)
-        scale, slack = loss.value_scale(p, t).sum(axis=1), UNDERFLOW[dtype]
+        scale, slack = loss.value_scale(p, t).sum(axis=1), UNDERFLOW[dtype] * loss_underflows(loss)
         found["value", adapter.name] = taken_in(Worst(), p, *compared(observed, value, dtype), scale, slack, dtype)
         if loss.on_logits or not loss.outputs or output == "identity":
             scale = loss.derivative_scale(p, t)
-            slack = 2 * count * UNDERFLOW[dtype]
+            slack = 2 * BATCH.get(dtype, count) * UNDERFLOW[dtype]
             found["derivative", adapter.name] = taken_in(
                 Worst(), p, *compared(delta, slope, dtype), scale, slack, dtype
             )
     return found
+
+
+def in_batches(adapter: Adapter, case: Case, size: int) -> tuple[Array, Array, Array]:
+    """a, L_i and δ of the output layer, a batch at a time: 1/N δ of many samples would be subnormal in float16."""
+    parts = []
+    for start in range(0, case.samples, size):
+        rows = slice(start, start + size)
+        trace = adapter.trace(case.on_batch(case.x[rows], case.y[rows]))
+        assert trace.a is not None and trace.losses is not None and trace.delta is not None  # noqa: PT018
+        parts.append((trace.a[1], trace.losses, trace.delta[1]))
+    a, partial_losses, delta = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return a, partial_losses, delta
 
 
 HALF_RANGE, EXPONENT = 8.0, 8.0

@@ -59,7 +59,7 @@ def test_rounding_is_that_of_the_engine_and_of_the_reference(dtype, engine):
     assert (r.dtype, r.engine) == (dtype, engine)
     assert (r.underflow, r.largest) == (rd.UNDERFLOW[dtype], rd.LARGEST[dtype])
     assert r.stored == (r.u if half else 0)
-    assert r.operand == (r.u if half and engine is None else 0)
+    assert r.operand == (r.u if engine == "jax-whole" or (half and engine is None) else 0)
     assert r.sums == (r.v if engine in ("numpy", "torch-eager", "mine") else r.u)
     for what in ("value", "derivative"):
         assert r.k("tanh", what) == accuracy.k("tanh", what, dtype, engine)
@@ -547,7 +547,7 @@ def test_an_operand_may_be_used_before_it_was_rounded(dtype):
     for unrounded, allowed in cases:
         error = rd.rounded(np.squeeze(unrounded), dtype)  # the sum of what is reported is 0
         assert_needed(error, allowed, r, "operand")
-        for other in ENGINES:
+        for other in ("numpy", "torch-eager", "jax-jit"):
             assert error > np.squeeze(allowed(rd.rounding(dtype, other))), f"{other} rounds every result"
 
 

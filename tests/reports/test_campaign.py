@@ -208,17 +208,17 @@ def test_options_choose_combinations(arguments, count):
     assert len(combinations_of(options, "jax-whole")) <= len(once())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--hidden", h, "--output", "sigmoid,softmax,tanh,identity,relu"] for h in ELEMENTWISE],
-    ids=ELEMENTWISE,
-)
-def test_the_whole_program_is_left_something_of_every_selection(arguments):
+def test_the_whole_program_is_left_something_of_every_selection():
     """It compiles each combination, and so has few; but an engine that is asked for is not left out silently."""
-    options = parser().parse_args(["audit", *arguments])
-    kept = combinations_of(options, "jax-whole")
-    assert 0 < len(kept) <= len(once())
-    assert set(kept) <= set(combinations_of(options, "numpy"))
+    without = 0
+    for hidden in ELEMENTWISE:
+        outputs = [f for f in ELEMENTWISE if not any((c.hidden, c.output) == (hidden, f) for c in once())]
+        options = parser().parse_args(["audit", "--hidden", hidden, "--output", ",".join(outputs)])
+        every, kept = (combinations_of(options, spec) for spec in ("numpy", "jax-whole"))
+        assert 0 < len(kept) <= len(once())
+        assert set(kept) <= set(every)
+        without += not set(every) & set(once())
+    assert without == len(ELEMENTWISE)
 
 
 def test_cell_id():
@@ -308,9 +308,8 @@ def test_the_first_case_has_the_usual_parameters_and_further_ones_have_drawn():
         assert case.parameters["loss"]["delta"] != 1
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_one_seed_gives_one_record(engine, dtype):
-    first, second = (run(engine, dtype, cases=2) for _ in range(2))
+def test_one_seed_gives_one_record(engine):
+    first, second = (run(engine, "bfloat16", cases=2) for _ in range(2))
     assert aside_from_time(first) == aside_from_time(second)
 
 

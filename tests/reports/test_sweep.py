@@ -458,7 +458,7 @@ def test_what_an_engine_does_not_support_has_no_entry(tmp_path):
 SAMPLED = [
     *product(("numpy", "torch-eager"), (tuple(ACTIVATIONS), tuple(LOSSES)), ("float32", "float64")),
     *product(("numpy", "torch-eager"), (("tanh", "gelu", "softplus"), tuple(LOSSES)), ("bfloat16",)),
-    *product(("jax-jit",), (("tanh", "gelu", "softplus", "elu", "cosine_distance", "huber"),), ("float32", "float64")),
+    *product(("jax-jit",), (("tanh", "elu", "cosine_distance"),), ("float32", "float64")),
 ]
 
 
