@@ -176,7 +176,7 @@ def run_cell(
     try:
         for index, case in enumerate(cases):
             if (supported := adapter.supports(case)) is not True:
-                reason = str(supported)
+                reason = reason or str(supported)
                 continue
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
                 with clock("engine"):
@@ -381,7 +381,7 @@ def accuracy() -> list[Record]:
             "k": k(function, what, dtype, engine),
             "measured": entry["roundings"],
             "ulp": entry["ulp"],
-            "at": "" if entry["at"] is None else str(entry["at"]),
+            "at": ", ".join(f"{x:.6g}" for x in np.ravel([] if entry["at"] is None else entry["at"])),
             "inputs": entry["inputs"],
         }
         for (function, what, dtype, engine), entry in worst.items()

@@ -936,6 +936,6 @@ def test_accuracy_of_several_parameters_is_the_worst(monkeypatch):
     monkeypatch.setattr(campaign, "k", lambda *key: 7.0)
     found = {entry["engine"]: entry for entry in campaign.accuracy()}
     assert {engine: entry["measured"] for engine, entry in found.items()} == {"numpy": 3.0, "torch-eager": 9.0}
-    assert (found["numpy"]["at"], found["numpy"]["k"]) == ("[2.5]", 7.0)
+    assert (found["numpy"]["at"], found["numpy"]["k"]) == ("2.5", 7.0)
     entries[:] = [entry(0.0, at=None)]
     assert [entry["at"] for entry in campaign.accuracy()] == [""]
