@@ -378,10 +378,11 @@ FAMILIES: dict[str, Callable[..., Loss]] = {
 """Losses with parameters, each a positive number: called without any, the member with the usual ones."""
 
 NEVER_ALL_ZERO = (
-    *("identity", "sigmoid", "tanh", "logsigmoid", "softplus", "silu", "mish", "tanhshrink", "gelu", "gelu_tanh"),
+    *("identity", "sigmoid", "tanh", "logsigmoid", "softplus", "silu", "mish", "tanhshrink"),
     *("softsign", "squareplus", "elu", "selu", "celu", "leaky_relu", "hardtanh", "softmax", "log_softmax"),
 )
-"""Outputs that are 0 at isolated points at most: a vector of zeros has no direction, and so no cosine distance."""
+"""Outputs that are 0 at isolated points at most: a vector of zeros has no direction, and so no cosine distance. GELU is
+not one of them: its 1 + erf or 1 + tanh rounds to 0 from about z = −6 on."""
 
 LOSSES: dict[str, Loss] = {
     loss.name: loss
