@@ -101,7 +101,7 @@ ON_ANY_OUTPUT = (
     *("gaussian_nll", "hinge", "squared_hinge", "poisson_nll"),
 )
 
-ALL_ZERO_AT_TIMES = ("relu", "relu6", "hardsigmoid", "hardswish", "softshrink", "hardshrink")
+ALL_ZERO_AT_TIMES = ("gelu", "gelu_tanh", "relu", "relu6", "hardsigmoid", "hardswish", "softshrink", "hardshrink")
 
 PAIRS = [
     *product((*ELEMENTWISE, "softmax", "log_softmax"), ON_ANY_OUTPUT),
