@@ -18,6 +18,7 @@ from reference.losses import LOSSES
 from reference.rounding import DTYPES, FORMATS, HALF, LARGEST, UNDERFLOW, UNIT_ROUNDOFF, rounded
 from reports import balls, results, sweep
 from reports.__main__ import ENGINES_SWEPT
+from reports.known import KNOWN
 from reports.sweep import Journal, Plan, Worst, compared, drawn, members, merged, patterns, spacing, taken_in, worse
 
 RECORDED = json.loads(
@@ -431,6 +432,20 @@ def test_no_error_is_counted_at_a_kink_or_where_an_engine_is_known_to_depart(tmp
     found = entries_of(Chooses(), tmp_path / "known", functions=("tanh",), **plan)
     assert worst_of(found, "value") < 1.5
     assert max(entry["beyond"] for entry in found) > 1e5
+
+
+def test_a_departure_is_a_defect_that_the_divergences_list():
+    """No accuracy is claimed there, so the table must say why: a departure that nobody lists would hide a fault."""
+    listed = {
+        (engine, function, known.what, dtype)
+        for known in KNOWN
+        if known.status == "defect"
+        for engine in known.engines
+        for function in known.functions
+        for dtype in known.dtypes
+    }
+    assert set(sweep.DEPARTURES) <= listed
+    assert ("torch-eager", "tanh", "value", "float64") not in listed
 
 
 def test_departures_are_of_engines_and_functions_that_there_are():
