@@ -227,10 +227,10 @@ def largest_derivative(loss: Loss, p: Array, y: Array) -> Array:
 
 
 def amplified(f: Activation, z: Array) -> Array:
-    """How often an underflow may count: in the result, in each factor of formulas like z σ(z) σ(−z), which z
-    multiplies, and in α (e^{z/α} − 1) or λα (e^z − 1), which their parameters multiply (λα < 2 of SELU).
+    """How often an underflow may count: in the result, in each factor of formulas like z σ(z) σ(−z), which an inner
+    factor multiplies, and in α (e^{z/α} − 1) or λα (e^z − 1), which their parameters multiply (λα < 2 of SELU).
     """
-    return 3 + 2 * np.abs(z) + sum(f.parameters.values())
+    return 3 + 2 * f.inner(z) + sum(f.parameters.values())
 
 
 def value_error(f: Activation, z: Array, r: Rounding) -> Array:
