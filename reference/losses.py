@@ -31,6 +31,7 @@ class Loss:
     that may be given, which differ at a kink; None where there is no kink. `pieces`: which of the formulas that
     a loss is pieced together from holds. `carried`: for a loss whose derivative
     depends on the sample's other components, how far it moves, to first order, while each p_t moves by an error.
+    `squares`: what an underflow in the square of a component moves the loss by, relative to its scale.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Loss:
     interval: Interval | None = None
     pieces: Contribution | None = None
     carried: Carried | None = None
+    squares: Contribution | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     def argument(self, z: Array, a: Array) -> Array:
@@ -208,6 +210,11 @@ def cosine_distance_derivative_scale(a: Array, y: Array) -> Array:
     """n (Σ_k |a_k y_k|/(‖a‖ ‖y‖) |a_t|/‖a‖ + |y_t|/‖y‖)/‖a‖"""
     unit, label = np.abs(a) / norm(a), np.abs(y) / norm(y)
     return a.shape[1] * ((unit * label).sum(axis=1, keepdims=True) * unit + label) / norm(a)
+
+
+def cosine_distance_squares(a: Array, y: Array) -> Array:
+    """2/‖a‖² + 2/‖y‖²"""
+    return 2 / np.square(norm(a)) + 2 / np.square(norm(y))
 
 
 def cosine_distance_carried(a: Array, y: Array, error: Array) -> Array:
@@ -444,6 +451,7 @@ LOSSES: dict[str, Loss] = {
             "direction",
             NEVER_ALL_ZERO,
             carried=cosine_distance_carried,
+            squares=cosine_distance_squares,
         ),
         Loss(
             "binary_cross_entropy",

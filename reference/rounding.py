@@ -259,8 +259,15 @@ def derivative_error(f: Activation, z: Array, r: Rounding) -> Array:
 
 def contribution_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
     """Allowance of one component's contribution to L_i: k u s(p, y)."""
-    allowed = r.k(loss.name, "value") * r.u * loss.value_scale(p, y) + r.underflow * loss_underflows(loss)
+    scale = loss.value_scale(p, y)
+    allowed = (r.k(loss.name, "value") * r.u + lost_squares(loss, p, y, r)) * scale
+    allowed = allowed + r.underflow * loss_underflows(loss)
     return allowed + carried_contribution(loss, p, y, r.operand * np.abs(p)) if r.operand else allowed
+
+
+def lost_squares(loss: Loss, p: Array, y: Array, r: Rounding) -> Array | float:
+    """How far the underflow of a square moves a loss that divides by norms, relative to its scale."""
+    return 0.0 if loss.squares is None else r.underflow * loss.squares(p, y)
 
 
 def loss_underflows(loss: Loss) -> float:
@@ -289,7 +296,7 @@ def loss_derivative_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
     """Allowance of ∂L_i/∂p_t: k u s'(p, y)."""
     counted = DERIVATIVE_ROUNDINGS.get(loss.name)
     k = r.k(loss.name, "derivative") if counted is None else counted
-    allowed = k * r.u * loss.derivative_scale(p, y) + r.underflow
+    allowed = (k * r.u + lost_squares(loss, p, y, r)) * loss.derivative_scale(p, y) + r.underflow
     return allowed + carried_derivative(loss, p, y, r.operand * np.abs(p)) if r.operand else allowed
 
 
