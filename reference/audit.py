@@ -89,7 +89,7 @@ def finding(
     np.divide(np.abs(ratio, out=ratio), allowed, out=ratio)  # in place: on large layers, memory is what counts
     at = int(ratio.argmax())  # argmax stops at the first NaN
     if not (ratio.item(at) <= 1 and np.maximum.reduce(allowed, axis=None) < np.inf):
-        overflows = np.isinf(observed) & (np.sign(observed) * expected + allowed > largest)
+        overflows = rd.overflows(observed, expected, allowed, largest)
         right = (observed == expected) | (overflows & np.isfinite(allowed))
         ratio = np.where(right, 0.0, np.where(np.isfinite(allowed), ratio, np.nan))
         at = int(ratio.argmax())

@@ -1,5 +1,6 @@
 """Random Cases from a recorded seed."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,11 @@ def draw_case(
     y = rounded(draw_labels(rng, LOSSES[combination.loss].labels, samples, widths[-1]), dtype)
     parameters = {} if usual else draw_parameters(rng, combination, dtype)
     return tempered(Case(*combination, dtype, W, b, x, y, parameters))
+
+
+def scaled(parameters: Mapping[str, float], factor: float, dtype: str) -> dict[str, float]:
+    """Parameters times a factor, as numbers of the format."""
+    return {name: float(rounded(value * factor, dtype)) for name, value in parameters.items()}
 
 
 def draw_parameters(rng: np.random.Generator, combination: Combination, dtype: str) -> dict[str, dict[str, float]]:

@@ -61,6 +61,11 @@ def rounded(values: Array | float, dtype: str) -> Array:
         return np.asarray(values).astype(FORMATS[dtype]).astype(np.float64)
 
 
+def overflows(observed: Array, expected: Array, allowed: Array | float, largest: float) -> Any:
+    """Where an infinity is right: what is expected may exceed the largest number of the format."""
+    return np.isinf(observed) & (np.sign(observed) * expected + allowed > largest)
+
+
 @dataclass(frozen=True)
 class Rounding:
     """An engine's format as the audit sees it.
@@ -173,8 +178,8 @@ def variation(f: Function, x: Array, error: Array) -> Array:
 def carried_slope(f: Activation, z: Array, error: Array) -> Array:
     """The error of f'(z) that comes from z: that at the ends, and at each kink between them the whole of its jump."""
     moved = variation(f.derivative, z, error)
+    df = f.derivative(z) if f.kinks else moved
     for kink in f.kinks:
-        df = f.derivative(z)
         jump = np.maximum(kink.highest - df, df - kink.lowest)
         moved = np.where(np.abs(z - kink.at) < error, np.maximum(moved, jump), moved)
     return moved

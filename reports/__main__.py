@@ -1,7 +1,6 @@
 """python -m reports VERB: audit engines, render the report, measure accuracy and speed."""
 
 import argparse
-import os
 import sys
 import time
 import warnings
@@ -70,11 +69,6 @@ def count(text: str) -> int:
     return int(text)
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def device(text: str) -> str:
     """The type of a device."""
     if text not in ("cpu", "gpu"):
@@ -114,7 +108,7 @@ def parser() -> Parser:
         default=3,
         help="further cases, with drawn parameters, of the cells that get every experiment (default 3)",
     )
-    audit.add_argument("--workers", type=positive, default=cores(), help="processes (default: one a core)")
+    audit.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
     audit.add_argument("--seed", type=seed, default=SEED, help=f"of every draw (default {SEED})")
     audit.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     audit.add_argument("--case", type=Path, help="audit this one Case, a JSON file, instead of random ones")

@@ -24,7 +24,7 @@ from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
 from reports.experiments import experiments
-from reports.results import number
+from reports.results import cores, number
 
 Record = dict[str, Any]
 
@@ -266,9 +266,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 @contextmanager
 def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that share the cores: each has its own threads, and starts afresh, as JAX and torch need."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update({name: str(max(1, cores // workers)) for name in THREADS})
+    os.environ.update({name: str(max(1, cores() // workers)) for name in THREADS})
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
             yield executor

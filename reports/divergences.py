@@ -35,7 +35,7 @@ from reference.activations import ACTIVATIONS, Activation
 from reference.arrays import Array
 from reference.audit import output_error_term
 from reference.case import Case, fits
-from reference.cases import LARGEST_TOTAL_INPUT
+from reference.cases import LARGEST_TOTAL_INPUT, scaled
 from reference.losses import LOSSES, Loss
 from reference.network import contributions, output_delta
 from reference.rounding import FORMATS, UNIT_ROUNDOFF, Rounding, rounded
@@ -106,8 +106,7 @@ def triples(dtype: str) -> Array:
 
 def members(family: Mapping[str, Callable[..., Any]], usual: Parameters, name: str, dtype: str) -> list[Parameters]:
     """The usual parameters, and another member of the family."""
-    other = {key: rounded(np.array(0.3 * value), dtype).item() for key, value in usual.items()}  # no binary fraction
-    return [usual, other] if name in family else [usual]
+    return [usual, scaled(usual, 0.3, dtype)] if name in family else [usual]  # 0.3 is no binary fraction
 
 
 def far(f: Callable[[Array], Array], z: Array) -> Array:
@@ -172,7 +171,7 @@ def excess(answer: Answer, i: int, largest: float) -> tuple[Array, Array, float]
     """What was observed, what is nearest to it of what the equation says, and how many allowances lie between them."""
     observed, lowest, highest, allowed = (part[i] for part in (answer.observed, *bounds(answer)))
     nearest = np.clip(observed, lowest, highest)
-    overflows = np.isinf(observed) & (np.sign(observed) * nearest + allowed > largest)
+    overflows = rd.overflows(observed, nearest, allowed, largest)
     same = (observed == nearest) | (np.isnan(observed) & np.isnan(lowest)) | overflows
     apart = np.abs(observed - nearest)
     ratio = np.where(same, 0.0, np.where(allowed > 0, apart / allowed, np.inf))

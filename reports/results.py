@@ -30,7 +30,7 @@ def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: f
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "versions": {name: version(name) for name in PACKAGES},
         "blas": [
             {
@@ -48,6 +48,11 @@ def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: f
         "started": started,
         "seconds": seconds,
     }
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version(package: str) -> str:

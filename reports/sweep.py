@@ -24,7 +24,7 @@ from reference import activations, losses
 from reference.activations import ACTIVATIONS
 from reference.arrays import Array
 from reference.case import Case
-from reference.cases import draw_labels
+from reference.cases import draw_labels, scaled
 from reference.equations import eq_8
 from reference.losses import LOSSES, Loss
 from reference.rounding import (
@@ -37,6 +37,7 @@ from reference.rounding import (
     UNIT_ROUNDOFF,
     amplified,
     loss_underflows,
+    overflows,
     rounded,
 )
 from reports import balls
@@ -151,7 +152,7 @@ def compared(observed: Array, true: Array | list[Any], dtype: str) -> tuple[Arra
         return error.reshape(observed.shape), near
     with np.errstate(all="ignore"):
         error = np.abs(observed - true)
-        right = (observed == true) | (np.isinf(observed) & (np.sign(observed) * true > LARGEST[dtype]))
+        right = (observed == true) | overflows(observed, true, 0.0, LARGEST[dtype])
     return np.where(right, 0.0, np.where(np.isnan(error), np.inf, error)), true
 
 
@@ -198,8 +199,7 @@ def network(dtype: str, x: Array, y: Array, names: tuple[str, str, str], layers:
 
 def members(usual: Mapping[str, float], dtype: str) -> list[dict[str, float]]:
     """The parameters a function is swept with: the usual ones, and others, as numbers of the format."""
-    others = [{name: float(rounded(value * f, dtype)) for name, value in usual.items()} for f in FACTORS]
-    return [dict(usual), *others] if usual else [{}]
+    return [dict(usual), *(scaled(usual, factor, dtype) for factor in FACTORS)] if usual else [{}]
 
 
 def activation_of(adapter: Adapter, case: Case, cotangent: Array) -> tuple[Array, Array]:
