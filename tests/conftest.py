@@ -37,6 +37,19 @@ def engine_named():
     return engine_called
 
 
+@pytest.fixture
+def ball_precision():
+    """The ball arithmetic's precision is global: as the sweep has it, and back."""
+    from flint import ctx
+
+    from reports import balls
+
+    before = ctx.prec
+    balls.exactly()
+    yield
+    ctx.prec = before
+
+
 @pytest.fixture(params=DTYPES)
 def dtype(request):
     """Every dtype in turn."""

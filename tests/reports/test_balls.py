@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flint import arb, ctx
+from flint import arb
 
 from reference import activations, losses
 from reference.activations import ACTIVATIONS, HIDDEN
@@ -22,13 +22,7 @@ FROM_FLOATS = {"gelu_tanh", "selu"}
 which an exponent magnifies: they are compared within |z| = 4."""
 
 
-@pytest.fixture(autouse=True)
-def precise():
-    """The ball arithmetic's precision is global: as the sweep has it, and back."""
-    before = ctx.prec
-    balls.exactly()
-    yield
-    ctx.prec = before
+pytestmark = pytest.mark.usefixtures("ball_precision")
 
 
 def as_floats(row):

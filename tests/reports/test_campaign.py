@@ -18,7 +18,6 @@ from reference.case import fits, to_json
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports import __main__ as command
 from reports import campaign, divergences
 from reports.__main__ import combinations_of, parser, specs_of
 from reports.campaign import (
@@ -41,6 +40,7 @@ from reports.campaign import (
     run_group,
     shortened,
 )
+from reports.results import cores
 
 SEED = 2026
 
@@ -730,7 +730,7 @@ def test_the_environment_is_as_before_and_workers_share_the_cores(monkeypatch):
     before = dict(os.environ)
     with pool(2) as executor:
         seen = executor.submit(os.getenv, "OMP_NUM_THREADS").result()
-        assert seen == str(max(1, command.cores() // 2))
+        assert seen == str(max(1, cores() // 2))
     assert dict(os.environ) == before
 
 

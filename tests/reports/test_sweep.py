@@ -9,7 +9,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from flint import arb, ctx
+from flint import arb
 
 from adapters.numpy_engine import NumpyEngine
 from reference import accuracy, activations
@@ -26,13 +26,7 @@ RECORDED = json.loads(
 )
 
 
-@pytest.fixture(autouse=True)
-def precise():
-    """The ball arithmetic's precision is global: as the sweep has it, and back."""
-    before = ctx.prec
-    balls.exactly()
-    yield
-    ctx.prec = before
+pytestmark = pytest.mark.usefixtures("ball_precision")
 
 
 @pytest.fixture
