@@ -104,20 +104,33 @@ class Names(NamedTuple):
     on_logits: bool
 
 
+class Steps(NamedTuple):
+    """The functions that compute it: `layer` for each layer from the first on, and `total`."""
+
+    layers: tuple[Callable[..., tuple[jax.Array, jax.Array]], ...]
+    total: Callable[..., tuple[jax.Array, jax.Array]]
+
+
 def network(
-    names: Names, parameters: Parameters, probes: dict[int, jax.Array], x: jax.Array, y: jax.Array, given: Given
+    names: Names,
+    steps: Steps,
+    parameters: Parameters,
+    probes: dict[int, jax.Array],
+    x: jax.Array,
+    y: jax.Array,
+    given: Given,
 ) -> Any:
     """L, and every L_i, z and a beside it: one jitted function after another."""
     z, a = {}, {0: x}
-    for l in range(1, names.last + 1):
+    for l, compute in enumerate(steps.layers, start=1):
         role, f = ("output", names.output) if l == names.last else ("hidden", names.hidden)
-        z[l], a[l] = layer(f, parameters["W"][l], parameters["b"][l], probes[l], a[l - 1], given[role])
+        z[l], a[l] = compute(f, parameters["W"][l], parameters["b"][l], probes[l], a[l - 1], given[role])
     p = z[names.last] if names.on_logits else a[names.last]
-    loss, losses = total(names.loss, p, y, given["loss"])
+    loss, losses = steps.total(names.loss, p, y, given["loss"])
     return loss, (losses, z, {l: a[l] for l in z})
 
 
-value_and_grad = jax.value_and_grad(network, argnums=(1, 2), has_aux=True)
+value_and_grad = jax.value_and_grad(network, argnums=(2, 3), has_aux=True)
 
 
 @partial(jax.jit, static_argnames="f")
@@ -146,6 +159,11 @@ def float64(tree: Any) -> Any:
 def given_in(case: Case) -> Given:
     """The parameters of the functions; they are arguments of the compiled code, not constants in it."""
     return {role: dict(case.parameters_of(role)) for role in ("hidden", "output", "loss")}
+
+
+def names_of(case: Case) -> Names:
+    """The names of the Case's network."""
+    return Names(case.hidden, case.output, case.loss, case.last, case.criterion.on_logits)
 
 
 LOWERING, COMPILING = "/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration"
@@ -195,6 +213,23 @@ class JaxJit:
         """A tree of arrays on the device, in the Case's dtype."""
         return jax.device_put(jax.tree.map(lambda leaf: leaf.astype(FORMATS[case.dtype]), tree), self.device)
 
+    def steps(self, case: Case) -> Steps:
+        """The functions that compute the Case's network."""
+        return Steps((layer,) * case.last, total)
+
+    def function(self, case: Case) -> tuple[Callable[..., jax.Array], list[jax.Array]]:
+        """L as a function of W^1 … W^{L-1}, b^1 … b^{L-1}, and those."""
+        layers, names, steps, given = case.layers, names_of(case), self.steps(case), given_in(case)
+        probes = {l: np.zeros((case.samples, case.widths[l])) for l in layers}
+        W, b, x, y, probes = self.place((dict(case.W), dict(case.b), case.x, case.y, probes), case)
+
+        def loss(*parameters: jax.Array) -> jax.Array:
+            W, b = (dict(zip(layers, part, strict=True)) for part in (parameters[: case.last], parameters[case.last :]))
+            value: jax.Array = network(names, steps, {"W": W, "b": b}, probes, x, y, given)[0]
+            return value
+
+        return loss, [*W.values(), *b.values()]
+
     def trace(self, case: Case) -> Trace:
         parameters = self.place({"W": dict(case.W), "b": dict(case.b)}, case)
         return self.traced(case, parameters, case.x, case.y)[0]
@@ -203,8 +238,9 @@ class JaxJit:
         """The trace on a batch, and the gradient as JAX holds it."""
         probes = {l: np.zeros((len(x), case.widths[l])) for l in case.layers}
         probes, x, y = self.place((probes, x, y), case)
-        names = Names(case.hidden, case.output, case.loss, case.last, case.criterion.on_logits)
-        (loss, aux), (gradients, d_probes) = self.value_and_grad(names, parameters, probes, x, y, given_in(case))
+        (loss, aux), (gradients, d_probes) = self.value_and_grad(
+            names_of(case), self.steps(case), parameters, probes, x, y, given_in(case)
+        )
         loss, gradient, (losses, z, a), d_probes = float64((loss, gradients, aux, d_probes))
         delta = {l: len(x) * d_probes[l] for l in case.layers}
         trace = Trace(float(loss), gradient["W"], gradient["b"], losses, z, a, delta)
@@ -233,4 +269,4 @@ class JaxWhole(JaxJit):
     """The same network in one program: the forward and the backward pass of all layers compiled together."""
 
     name = "jax-whole"
-    value_and_grad = staticmethod(jax.jit(value_and_grad, static_argnums=0))
+    value_and_grad = staticmethod(jax.jit(value_and_grad, static_argnums=(0, 1)))

@@ -1,6 +1,7 @@
 """PyTorch, eager: torch.nn.functional and torch.autograd as anyone would call them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -39,10 +40,10 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "log_softmax": lambda z: F.log_softmax(z, dim=1),
 }
 
-Elementwise = Callable[..., Tensor]
+Function = Callable[..., Tensor]
 
 
-def averaged(loss: Elementwise) -> tuple[Elementwise, Elementwise]:
+def averaged(loss: Function) -> tuple[Function, Function]:
     """A loss of F that takes `reduction`: "mean" divides by N n, so n times it is L; "none" is summed over t."""
 
     def total(p: Tensor, y: Tensor, **parameters: float) -> Tensor:
@@ -54,7 +55,7 @@ def averaged(loss: Elementwise) -> tuple[Elementwise, Elementwise]:
     return total, partial
 
 
-def of_samples(loss: Elementwise) -> tuple[Elementwise, Elementwise]:
+def of_samples(loss: Function) -> tuple[Function, Function]:
     """A loss that gives one number a sample: L is their mean."""
     return lambda p, y, **parameters: loss(p, y, **parameters).mean(), loss
 
@@ -69,7 +70,7 @@ def hinge(a: Tensor, y: Tensor, reduction: str) -> Tensor:
     return F.margin_ranking_loss(a, torch.zeros_like(a), y, margin=1.0, reduction=reduction)
 
 
-LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {
+LOSSES: dict[str, tuple[Function, Function]] = {
     # name: (L by the framework's own reduction, L_i of every sample)
     "half_squared_error": averaged(lambda a, y, reduction: F.mse_loss(a, y, reduction=reduction) / 2),
     "mean_squared_error": (F.mse_loss, lambda a, y: F.mse_loss(a, y, reduction="none").mean(dim=1)),
@@ -110,6 +111,15 @@ LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {
 }
 
 
+Tensors = Mapping[int, Tensor]
+"""A tensor for every layer."""
+
+Layer = tuple[Function, Function]
+Loss = tuple[Function, Function]
+Forward = tuple[Tensor, Tensor, dict[int, Tensor], dict[int, Tensor]]
+Network = Callable[[Tensors, Tensors, Tensors, Tensor, Tensor], Forward]
+
+
 def array(tensor: Tensor) -> Array:
     """A tensor's own values in float64."""
     return tensor.detach().cpu().to(torch.float64, copy=True).numpy()  # a copy: torch updates its parameters in place
@@ -142,28 +152,58 @@ class TorchEager:
     def parameters(self, layers: Layers, case: Case) -> dict[int, Tensor]:
         return {l: self.tensor(layers[l], case, requires_grad=True) for l in case.layers}
 
+    def layer(self, case: Case, l: int) -> Layer:
+        """The two steps of a layer: (a^{l-1}, W^l, b^l) -> z^l, and z^l -> a^l."""
+        f = case.activation(l)
+        return F.linear, partial(ACTIVATIONS[f.name], **f.parameters)
+
+    def loss(self, case: Case) -> Loss:
+        """L, and every L_i, from what the loss is given, and y."""
+        total, every = LOSSES[case.loss]
+        return partial(total, **case.criterion.parameters), partial(every, **case.criterion.parameters)
+
+    def network(self, case: Case) -> Network:
+        """The forward pass, as a function of W, b, the probes, x and y: L, every L_i, z and a."""
+        layers, (total, every) = {l: self.layer(case, l) for l in case.layers}, self.loss(case)
+        last, on_logits = case.last, case.criterion.on_logits
+
+        def forward(W: Tensors, b: Tensors, probes: Tensors, x: Tensor, y: Tensor) -> Forward:
+            z, a = {}, {0: x}
+            for l, (linear, f) in layers.items():
+                z[l] = linear(a[l - 1], W[l], b[l]) + probes[l]
+                a[l] = f(z[l])
+            p = z[last] if on_logits else a[last]
+            return total(p, y), every(p.detach(), y), z, a
+
+        return forward
+
+    def function(self, case: Case) -> tuple[Callable[..., Tensor], list[Tensor]]:
+        """L as a function of W^1 … W^{L-1}, b^1 … b^{L-1}, and those."""
+        forward, layers = self.network(case), case.layers
+        x, y = self.tensor(case.x, case), self.tensor(case.y, case)
+        zeros = dict.fromkeys(layers, torch.zeros((), dtype=x.dtype, device=x.device))
+
+        def total(*parameters: Tensor) -> Tensor:
+            W, b = parameters[: len(layers)], parameters[len(layers) :]
+            return forward(dict(zip(layers, W, strict=True)), dict(zip(layers, b, strict=True)), zeros, x, y)[0]
+
+        return total, [*self.parameters(case.W, case).values(), *self.parameters(case.b, case).values()]
+
     def trace(self, case: Case) -> Trace:
         W, b = self.parameters(case.W, case), self.parameters(case.b, case)
         return self.traced(case, W, b, self.tensor(case.x, case), self.tensor(case.y, case))
 
-    def traced(self, case: Case, W: Mapping[int, Tensor], b: Mapping[int, Tensor], x: Tensor, y: Tensor) -> Trace:
+    def traced(self, case: Case, W: Tensors, b: Tensors, x: Tensor, y: Tensor) -> Trace:
         """One forward pass and one torch.autograd.grad; a zero probe added to each z receives δ/N."""
-        total, partial = LOSSES[case.loss]
         probes = {l: torch.zeros(len(x), len(b[l]), dtype=x.dtype, device=x.device, requires_grad=True) for l in W}
-        z, a = {}, {0: x}
-        for l in case.layers:
-            f = case.activation(l)
-            z[l] = F.linear(a[l - 1], W[l], b[l]) + probes[l]
-            a[l] = ACTIVATIONS[f.name](z[l], **f.parameters)
-        p = z[case.last] if case.criterion.on_logits else a[case.last]
-        loss = total(p, y, **case.criterion.parameters)
+        loss, losses, z, a = self.network(case)(W, b, probes, x, y)
         gradients = iter(torch.autograd.grad(loss, [*W.values(), *b.values(), *probes.values()]))
         dW, db, d_probes = ({l: array(next(gradients)) for l in case.layers} for _ in range(3))
         return Trace(
             loss=loss.item(),
             dW=dW,
             db=db,
-            losses=array(partial(p.detach(), y, **case.criterion.parameters)),
+            losses=array(losses),
             z={l: array(z[l]) for l in case.layers},
             a={l: array(a[l]) for l in case.layers},
             delta={l: len(x) * d_probes[l] for l in case.layers},

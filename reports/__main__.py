@@ -17,7 +17,7 @@ from reference.case import Case, CaseError, choose, from_json
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports import campaign, digits, results, terminal
+from reports import campaign, digits, proof, results, terminal
 from reports.ledger import status, verdict
 from reports.render import render
 
@@ -27,6 +27,9 @@ DIVERGENCES = "backprop-parity/divergences/1"
 
 ENGINES_SWEPT = tuple(name for name in ENGINES if name != "jax-whole")
 """Engines with functions of their own: jax-whole's are those of jax-jit."""
+
+FAULT_ENGINES = ("numpy", "torch-eager", "jax-jit", "torch-compile", "jax-whole")
+FAULT_PARTS = ("matrix", "beside", "smallest", "alarms")
 
 ONCE = frozenset(once())
 """The combinations of jax-whole."""
@@ -137,6 +140,18 @@ def parser() -> Parser:
     sweep.add_argument("--seed", type=seed, default=SEED, help=f"of what is drawn (default {SEED})")
     sweep.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     sweep.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
+
+    faults = verbs.add_parser("faults", help="plant every seeded fault, audit honest engines, and say what is caught")
+    faults.add_argument(
+        "--engines", type=names(FAULT_ENGINES, "engine"), default=FAULT_ENGINES, help=", ".join(FAULT_ENGINES)
+    )
+    faults.add_argument("--dtypes", type=names(DTYPES, "dtype"), default=DTYPES, help=", ".join(DTYPES))
+    faults.add_argument("--seeds", type=positive, default=10, help="draws of every fault, stage and dtype (default 10)")
+    faults.add_argument("--cases", type=positive, default=12_000, help="honest cases (default 12000); resumable")
+    faults.add_argument("--only", type=names(FAULT_PARTS, "part"), default=FAULT_PARTS, help=", ".join(FAULT_PARTS))
+    faults.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
+    faults.add_argument("--seed", type=seed, default=SEED, help=f"of the honest cases (default {SEED})")
+    faults.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
     bench = verbs.add_parser("bench", help="time the audit and the reference beside the engines")
     bench.add_argument("--rounds", type=positive, default=15, help="rounds of each, in turns (default 15)")
@@ -299,6 +314,36 @@ def sweep(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def faults(options: argparse.Namespace, console: Console) -> int:
+    """Measure what the audit catches, and put it into results.json, beside the campaign that is there."""
+    from reports.faults import Request, measure  # torch's compiler serves this verb and the tests alone
+
+    folder = results.writable(options.out)
+    path = folder / "results.json"
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    found = results.load(path) if path.exists() else results.empty(options.seed, started)
+    request = Request(
+        options.engines, options.dtypes, options.seeds, options.cases, options.seed, options.only, options.workers
+    )
+    with terminal.progress(console, "measuring") as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(done: int, total: int, part: str) -> None:
+            bar.update(task, completed=done, total=total, description=part)
+
+        proved = measure(request, folder, progress, lambda line: console.print(line, markup=False, highlight=False))
+    seconds = time.perf_counter() - clock
+    found["faults"] = proved | {"environment": results.environment([], options.seed, started, seconds)}
+    results.write(path, results.dump(found))
+    for table in proof.tables(proved):
+        console.print(table)
+    for line in proof.lines(proved):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(proof.sentence(proved), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
+    return 0 if proof.holds(proved) else 1
+
+
 def bench(options: argparse.Namespace, console: Console) -> int:
     """Time the audit and the reference, and write bench.json."""
     from reports.bench import measure, tables
@@ -312,7 +357,7 @@ def bench(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-VERBS = {"audit": audit, "render": page, "divergences": divergences, "sweep": sweep, "bench": bench}
+VERBS = {"audit": audit, "render": page, "divergences": divergences, "sweep": sweep, "faults": faults, "bench": bench}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -50,6 +50,12 @@ def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: f
     }
 
 
+def empty(seed: int, started: str) -> dict[str, Any]:
+    """Results without a campaign."""
+    about = environment([], seed, started, 0.0)
+    return {"schema": SCHEMA, "environment": about, "request": {}, "cells": [], "training": [], "times": None}
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,129 @@
+"""A fault planted in JAX: a wrong forward step, or a jax.custom_vjp with a wrong rule, under jit as all else is."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters.faults.fault import Fault, Machine
+from adapters.faults.memory import remembered
+from adapters.jax_jit import ACTIVATIONS, LOSSES, JaxJit, JaxWhole, Steps, layer, total
+from reference.case import Case
+from reference.rounding import FORMATS, LARGEST
+
+
+def digits(x: jax.Array, p: int) -> jax.Array:
+    """x rounded to p significant bits; a narrower format than that is left as it is."""
+    format = jnp.finfo(x.dtype)  # type: ignore[no-untyped-call]
+    return jax.lax.reduce_precision(x, format.nexp, min(p - 1, format.nmant))
+
+
+def with_rule(value: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with a vjp of one's own: (g, *operands) -> the gradient of each operand."""
+    function = jax.custom_vjp(value)
+    function.defvjp(lambda *operands: (value(*operands), operands), lambda operands, g: tuple(rule(g, *operands)))
+    return function
+
+
+def linear(a: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
+    return a @ W.T + b
+
+
+RULES: dict[str, Callable[..., jax.Array]] = {
+    "δW": lambda g, a, W: g @ W,
+    "dW": lambda g, a, W: g.T @ a,
+    "db": lambda g, a, W: g.sum(0),
+}
+"""The three gradients of a linear layer."""
+
+
+def zeros(tree: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def planted_layer(fault: Fault, on: Callable[[Callable[..., Any]], Machine]) -> Callable[..., Any]:
+    """The engine's `layer` with one wrong step."""
+
+    @partial(jax.jit, static_argnames="f")
+    def layer(
+        f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, given: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        value: Callable[..., jax.Array] = lambda z, given: ACTIVATIONS[f](z, **given)  # noqa: E731
+        wrong = partial(fault.wrong, on(lambda z: value(z, given)))
+        if fault.site == "z":
+            return (z := wrong(linear, a, W, b) + probe), value(z, given)
+        if fault.site == "a":
+            return (z := linear(a, W, b) + probe), wrong(lambda z: value(z, given), z)
+        if fault.site in RULES:
+            rules: dict[str, Callable[..., jax.Array]] = {**RULES, fault.site: partial(wrong, RULES[fault.site])}
+            planted = with_rule(linear, lambda g, a, W, b: (rule(g, a, W) for rule in rules.values()))
+            return (z := planted(a, W, b) + probe), value(z, given)
+
+        def rule(g: jax.Array, z: jax.Array, given: Any) -> tuple[jax.Array, Any]:
+            wrong = partial(fault.wrong, on(lambda z: value(z, given)))
+            return wrong(lambda g, z: jax.vjp(lambda z: value(z, given), z)[1](g)[0], g, z), zeros(given)
+
+        return (z := linear(a, W, b) + probe), with_rule(value, rule)(z, given)
+
+    return layer
+
+
+def planted_total(fault: Fault, m: Machine) -> Callable[..., Any]:
+    """The engine's `total` with one wrong step."""
+    wrong = partial(fault.wrong, m)
+
+    @partial(jax.jit, static_argnames="loss")
+    def total(loss: str, p: jax.Array, y: jax.Array, given: Any) -> tuple[jax.Array, jax.Array]:
+        every: Callable[..., jax.Array] = lambda p, y, given: LOSSES[loss](p, y, **given)  # noqa: E731
+        losses = every(p, y, given)
+        if fault.site == "8":
+            losses = wrong(lambda p, y: every(p, y, given), p, y)
+            return losses.mean(), losses
+        if fault.site == "1":
+            return wrong(jnp.mean, losses), losses
+
+        def rule(g: jax.Array, p: jax.Array, y: jax.Array, given: Any) -> tuple[Any, ...]:
+            derivative = lambda p, y: jax.grad(lambda p: every(p, y, given).sum())(p)  # noqa: E731
+            return g * wrong(derivative, p, y) / len(p), zeros(y), zeros(given)
+
+        return with_rule(lambda p, y, given: every(p, y, given).mean(), rule)(p, y, given), losses
+
+    return total
+
+
+class PlantedJax(JaxJit):
+    """JAX with one wrong step."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def planted(self, case: Case) -> Callable[..., Any]:
+        """The wrong function; a fault that remembers another Case needs another."""
+        past, b_below = remembered(self.fault, case, lambda x: np.asarray(x).astype(FORMATS[case.dtype]))
+        m = partial(Machine, jnp, digits, largest=LARGEST[case.dtype], share=1.0, past=past, b_below=b_below)
+        if self.fault.site in ("8", "1", "dL"):
+            return planted_total(self.fault, m(f=jnp.tanh))
+        return planted_layer(self.fault, lambda f: m(f=f))
+
+    @cached_property
+    def compiled(self) -> dict[int, Callable[..., Any]]:
+        """The wrong function, once it was made."""
+        return {}
+
+    def steps(self, case: Case) -> Steps:
+        if self.fault.remembers or 0 not in self.compiled:
+            self.compiled[0] = self.planted(case)
+        wrong, fault = self.compiled[0], self.fault
+        if fault.site in ("8", "1", "dL"):
+            return Steps((layer,) * case.last, wrong)
+        return Steps(tuple(wrong if l == fault.layer else layer for l in case.layers), total)
+
+
+class PlantedWhole(PlantedJax, JaxWhole):
+    """The same in one program."""
+
+    name = "jax-whole"

@@ -1,0 +1,602 @@
+"""False alarms: honest engines over ordinary and adversarial Cases, where every finding that does not hold is counted.
+
+A Case is made from the seed, its kind of draw, its dtype and its index alone: `case_of` makes it again. A finding that
+does not hold is an alarm, unless a divergence (`reports/divergences.py`) explains it: then it is a finding about the
+framework, and is counted under the divergence's id.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from adapters.contract import FAILURES, Adapter, describe
+from reference import equations as eq
+from reference.activations import HIDDEN
+from reference.arrays import Array
+from reference.audit import Finding, MalformedTrace, audit, audit_composed
+from reference.case import Case, Trace
+from reference.cases import COMBINATIONS, LARGEST_IN_HALF, LARGEST_TOTAL_INPUT, Combination, Shape, draw_case, tempered
+from reference.losses import LOSSES
+from reference.network import trace as reference_trace
+from reference.rounding import FORMATS, HALF, LARGEST, LIMITS, rounded
+from reports.campaign import (
+    CampaignError,
+    Record,
+    divergences,
+    generator,
+    judged_as,
+    loaded,
+    own,
+    pool,
+    shortened,
+)
+from reports.results import PACKAGES, jsonable, processor, version
+
+SCHEMA = "backprop-parity/alarms/1"
+
+ENGINES = ("numpy", "torch-eager", "jax-jit")
+"""The honest engines; jax-whole compiles a program for every network."""
+
+Draw = Callable[[np.random.Generator, Combination, Shape, str], Case]
+
+
+# --- kinds of draw
+
+USUAL, WIDE, DEEP = Shape((6, 8, 4, 6), 8), Shape((16, 256, 256), 4), Shape((5,) * 13, 3)
+ALONE, NARROW = Shape(USUAL.widths, 1), Shape((1, 1, 1, 1), 3)
+"""The shapes of all draws: few, since JAX compiles a layer for each."""
+
+
+def ordinary(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """As a campaign draws; one in two has the usual parameters."""
+    return draw_case(rng, names, shape, dtype, usual=rng.random() < 0.5)
+
+
+def scaled(lowest: float, highest: float) -> Draw:
+    """Ordinary weights times 2^k in every layer, k even between the two; not tempered, so that z goes anywhere."""
+
+    def draw(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+        case = ordinary(rng, names, shape, dtype)
+        factors = {l: 2 ** rng.uniform(lowest, highest) for l in case.layers}
+        W = {l: rounded(case.W[l] * factors[l], dtype) for l in case.layers}
+        return within_poles(case.with_parameters(W, case.b))
+
+    return draw
+
+
+def saturated(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """Biases of ±2^k, k even between 3 and at most 10, beside ordinary weights: functions at their asymptotes."""
+    case, highest = ordinary(rng, names, shape, dtype), rng.uniform(3, 10)
+    sizes = {l: 2 ** rng.uniform(3, highest, size=b.shape) for l, b in case.b.items()}
+    b = {l: rounded(rng.choice([-1, 1], size=size.shape) * size, dtype) for l, size in sizes.items()}
+    return within_poles(case.with_parameters(case.W, b))
+
+
+def within_poles(case: Case) -> Case:
+    """The Case, tempered if its loss has poles, to which a saturated probability is rounded."""
+    return tempered(case) if has_poles(case) else case
+
+
+def has_poles(case: Case) -> bool:
+    """Whether the loss is one on probabilities: infinite at 0 and 1."""
+    return case.criterion.domain == (0.0, 1.0)
+
+
+def on_kinks(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """Total inputs exactly at kinks, bends, 0 and ±1, or one number beside them; residuals of 0, or at a loss's bend.
+
+    Small integers make W a exact, and the bias of a unit takes one sample to the point.
+    """
+    case = ordinary(rng, names, shape, dtype)
+    x = a = rng.integers(-3, 4, size=case.x.shape).astype(float)
+    W, b = dict(case.W), dict(case.b)
+    for l in case.layers:
+        f = case.activation(l)
+        limit = LARGEST_IN_HALF if dtype in HALF and l == case.last and has_poles(case) else LARGEST_TOTAL_INPUT
+        points = [0.0, 1.0, -1.0, *(kink.at for kink in f.kinks), *f.bends]
+        grid = rng.integers(-1, 2, size=W[l].shape).astype(float)
+        size = np.abs(a @ grid.T).max()
+        W[l] = rounded(grid * 2.0 ** -np.ceil(np.log2(max(size / (limit / 4), 1))), dtype)
+        at = rounded(rng.choice(np.array(points), size=len(grid)), dtype).astype(FORMATS[dtype])
+        at = np.where(rng.random(len(at)) < 0.25, np.nextafter(at, rng.choice([-8, 8], len(at)).astype(at.dtype)), at)
+        sample = rng.integers(case.samples, size=len(grid))
+        b[l] = rounded(at.astype(float) - (a @ W[l].T)[sample, np.arange(len(grid))], dtype)
+        a = rounded(f.value(rounded(eq.total_input(W[l], b[l], a), dtype)), dtype)
+    y = case.y
+    if LOSSES[names.loss].labels == "real":
+        bend = next(iter(case.criterion.parameters.values()), 1.0)
+        beside = rounded(a + rng.choice([0.0, 0.0, bend, -bend], size=a.shape), dtype)
+        y = np.where(rng.random(a.shape) < 0.7, beside, y)
+    return replace(case, W=W, b=b, x=x, y=y)
+
+
+def subnormal(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """Half of the numbers of some arrays are drawn from the smallest subnormal to four times the smallest normal."""
+    case = ordinary(rng, names, shape, dtype)
+    lowest, normal = (float(np.log2(float(end))) for end in ends(dtype))
+
+    def shrunk(array: Array) -> Array:
+        if rng.random() < 0.5:
+            return array
+        small = rng.choice([-1, 1], size=array.shape) * 2 ** rng.uniform(lowest, normal + 2, size=array.shape)
+        return rounded(np.where(rng.random(array.shape) < 0.5, small, array), dtype)
+
+    W, b = ({l: shrunk(array) for l, array in layers.items()} for layers in (case.W, case.b))
+    return tempered(replace(case, W=W, b=b, x=shrunk(case.x)))
+
+
+def ends(dtype: str) -> tuple[float, float]:
+    """The smallest subnormal and the smallest normal number of a format."""
+    return float(LIMITS[dtype].smallest_subnormal), float(LIMITS[dtype].smallest_normal)
+
+
+def zeros(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """Some arrays are 0 throughout, some in half of their rows."""
+    case = ordinary(rng, names, shape, dtype)
+
+    def blanked(array: Array) -> Array:
+        chance = rng.choice([0.0, 0.5, 1.0])
+        return array * (rng.random((len(array), *[1] * (array.ndim - 1))) >= chance)
+
+    W, b = ({l: blanked(array) for l, array in layers.items()} for layers in (case.W, case.b))
+    return tempered(replace(case, W=W, b=b, x=blanked(case.x)))
+
+
+def cancelling(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
+    """Sums whose terms cancel: units and inputs in equal pairs, their weights nearly opposite, up to 2⁷ times as large.
+
+    Samples come in pairs as well, with labels mirrored about a, so that their error terms cancel in (7a) and (7b).
+    """
+    case = ordinary(rng, names, shape, dtype)
+    x = paired(paired(case.x.T).T)
+    W, b = {}, {l: paired(case.b[l]) for l in case.layers}
+    for l in case.layers:
+        W[l] = paired(case.W[l])
+        remainder = W[l][:, 1::2]
+        W[l][:, 0::2] *= 2 ** rng.uniform(0, 7)
+        W[l][:, 1::2] = remainder / 8 - W[l][:, 0::2]
+        W[l] = rounded(W[l], dtype)
+    case = tempered(replace(case, W=W, b=b, x=x))
+    if LOSSES[names.loss].labels != "real":
+        return case
+    y = case.y.copy()
+    a = reference_trace(case).a
+    assert a is not None
+    y[1::2] = rounded(2 * a[case.last][0::2] - y[0::2], dtype)
+    return replace(case, y=y)
+
+
+def paired(array: Array) -> Array:
+    """Every other row a copy of the one before."""
+    return np.repeat(array[0::2], 2, axis=0)
+
+
+class Kind(NamedTuple):
+    """A kind of draw: its shape, how it draws, and whether |z| goes beyond what a campaign draws."""
+
+    shape: Shape
+    draw: Draw
+    beyond: bool = False
+
+
+KINDS = {
+    "ordinary": Kind(USUAL, ordinary),
+    "wide": Kind(WIDE, ordinary),
+    "deep": Kind(DEEP, ordinary),
+    "single sample": Kind(ALONE, ordinary),
+    "single unit": Kind(NARROW, ordinary),
+    "huge weights": Kind(USUAL, scaled(1, 10), beyond=True),
+    "tiny weights": Kind(USUAL, scaled(-16, -1)),
+    "kinks": Kind(USUAL, on_kinks),
+    "saturated": Kind(USUAL, saturated, beyond=True),
+    "subnormal": Kind(USUAL, subnormal),
+    "zeros": Kind(USUAL, zeros),
+    "cancelling": Kind(USUAL, cancelling),
+}
+
+STRETCH = 50
+"""Cases in a row that have one hidden activation."""
+
+OF_HIDDEN = {f: tuple(names for names in COMBINATIONS if names.hidden == f) for f in HIDDEN}
+
+
+def combination_of(kind: str, dtype: str, index: int) -> Combination:
+    """The combinations of one hidden activation in turn, then of the next; each kind and dtype begins elsewhere."""
+    start = crc32(f"{kind} {dtype}".encode())
+    names = OF_HIDDEN[HIDDEN[(start + index // STRETCH) % len(HIDDEN)]]
+    return names[(start + index) % len(names)]
+
+
+def case_of(seed: int, kind: str, dtype: str, index: int) -> Case:
+    """The Case of that index: the first that is drawn which has an answer in its format; raises Unanswerable."""
+    return drawn(seed, kind, dtype, index)[0]
+
+
+MOST_DRAWS = 1000
+
+
+class Unanswerable(ValueError):
+    """A combination that has no answer in such a draw: log-softmax of one unit is 0, which has no direction."""
+
+
+def drawn(seed: int, kind: str, dtype: str, index: int) -> tuple[Case, int]:
+    """The Case of an index, and how many were drawn before it that have no answer."""
+    rng = generator(seed, "alarms", kind, dtype, index)
+    names, (shape, draw, _) = combination_of(kind, dtype, index), KINDS[kind]
+    with np.errstate(all="ignore"):
+        for before in range(MOST_DRAWS):
+            if answerable(case := draw(rng, names, shape, dtype)):
+                return case, before
+    raise Unanswerable(f"{', '.join(names)}: none of {MOST_DRAWS} draws of {kind!r} in {dtype} has an answer")
+
+
+def answerable(case: Case) -> bool:
+    """Whether the equations give a number for everything, so small that the format holds twice a batch of it.
+
+    A loss has none at a pole (a vector of zeros has no direction), nor a format beyond its largest number, which a sum
+    over the batch and a square, twice the half squared error, are to stay below.
+    """
+    trace = reference_trace(case)
+    return bool(largest(trace) * 2 * case.samples <= LARGEST[case.dtype])
+
+
+def largest(trace: Trace) -> float:
+    """The largest size of a number in a trace; NaN if one is NaN."""
+    assert trace.z is not None and trace.a is not None and trace.delta is not None and trace.losses is not None  # noqa: PT018
+    arrays = [array for layers in (trace.z, trace.a, trace.delta, trace.dW, trace.db) for array in layers.values()]
+    return float(np.max([np.abs(array).max() for array in (*arrays, trace.losses)]))
+
+
+# --- what is found in a Case
+
+
+def findings_of(adapter: Adapter, case: Case, engine: str | None) -> list[Finding]:
+    """Every finding of the audit and of the composed equations."""
+    with np.errstate(all="ignore"):
+        trace = adapter.trace(case)
+        return audit(case, trace, engine) + audit_composed(case, trace, engine)
+
+
+def replay(spec: str, seed: int, kind: str, dtype: str, index: int, device: str = "cpu") -> list[Finding]:
+    """The findings of an alarm's Case once more."""
+    adapter = loaded(spec, device)
+    return findings_of(adapter, case_of(seed, kind, dtype, index), judged_as(adapter, device))
+
+
+def broken(finding: Finding) -> Record:
+    """A finding that does not hold, as it stands in the journal."""
+    worst = None if finding.worst is None else asdict(finding.worst)
+    return {"equation": finding.equation, "layer": finding.layer, "ratio": finding.ratio, "worst": worst}
+
+
+def breaks_of(adapter: Adapter, case: Case, engine: str | None) -> tuple[list[Finding], list[Record]]:
+    """The findings of a Case, and those of them that do not hold, or in their place why there is none."""
+    try:
+        found = findings_of(adapter, case, engine)
+    except MalformedTrace as error:
+        return [], [unheard(f"malformed trace: {error}")]
+    except FAILURES as error:
+        return [], [unheard(describe(error))]
+    return found, [broken(finding) for finding in found if not finding.holds] if found else [unheard("no finding")]
+
+
+def unheard(reason: str) -> Record:
+    """In the place of a finding, why there is none."""
+    return {"equation": None, "layer": None, "ratio": None, "worst": None, "reason": reason}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a worker does in one go: Cases of one engine, dtype and shape; (kind, first index, how many) each."""
+
+    spec: str
+    device: str
+    dtype: str
+    seed: int
+    stretches: tuple[tuple[str, int, int], ...]
+
+
+def run_turn(turn: Turn, journal: Path) -> int:
+    """Audit so many Cases of each kind that the engine supports; each chunk becomes a line of the journal at once."""
+    adapter, audited = loaded(turn.spec, turn.device), 0
+    for kind, start, wanted in turn.stretches:
+        index, left = start, wanted
+        while left > 0 and index < start + PATIENCE * wanted + len(HIDDEN) * STRETCH:
+            chunk = run_chunk(adapter, turn, kind, index, left)
+            append(journal, chunk)
+            index, left, audited = chunk["stop"], left - chunk["cases"], audited + chunk["cases"]
+    return audited
+
+
+PATIENCE = 4
+"""Of so many Cases, and of all hidden activations, an engine supports at least one: else the kind stays short."""
+
+
+def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) -> Record:
+    """Cases from an index on, to the end of its stretch, or until so many were audited."""
+    began, engine = time.perf_counter(), judged_as(adapter, turn.device)
+    cases = numbers = redrawn = 0
+    worst: tuple[float, str | None] = (0.0, None)
+    breaks, not_run = [], Counter[str]()
+    stop = start
+    for stop in range(start + 1, (start // STRETCH + 1) * STRETCH + 1):
+        try:
+            case, before = drawn(turn.seed, kind, turn.dtype, stop - 1)
+        except Unanswerable as error:
+            not_run[str(error)] += 1
+            continue
+        if (supported := adapter.supports(case)) is not True:
+            not_run[str(supported)] += 1
+            continue
+        found, bad = breaks_of(adapter, case, engine)
+        if bad:
+            breaks.append({"index": stop - 1, "findings": bad})
+        else:
+            worst = max(worst, *((finding.ratio, finding.equation) for finding in found), key=lambda pair: pair[0])
+        cases, redrawn, numbers = cases + 1, redrawn + before, numbers + sum(finding.elements for finding in found)
+        if cases == wanted:
+            break
+    return {
+        "engine": turn.spec,
+        "dtype": turn.dtype,
+        "kind": kind,
+        "start": start,
+        "stop": stop,
+        "cases": cases,
+        "numbers": numbers,
+        "redrawn": redrawn,
+        "not_run": dict(not_run),
+        "worst": worst,
+        "breaks": breaks,
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+
+
+# --- the journal
+
+JOURNAL = "alarms.jsonl"
+
+
+@cache
+def source() -> str:
+    """A digest of the code that decides what is found: a journal of other code is another campaign."""
+    root = Path(__file__).parents[1]
+    files = sorted([*root.glob("reference/*.py"), *root.glob("adapters/*.py"), Path(__file__)])
+    files.append(root / "reports" / "recorded" / "scalar_accuracy.json")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def header(seed: int, device: str) -> Record:
+    """The first line of a journal: what its chunks depend on."""
+    versions = {name: version(name) for name in PACKAGES}
+    about = {"schema": SCHEMA, "seed": seed, "device": device, "processor": processor(), "source": source()}
+    return {**about, "versions": versions}
+
+
+def append(journal: Path, record: Record) -> None:
+    """Add one line, by one call of the system, so that lines of several processes do not mix."""
+    line = json.dumps(jsonable(record), allow_nan=False, ensure_ascii=False) + "\n"
+    file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+def opened(journal: Path, first: Record, tell: Callable[[str], None]) -> list[Record]:
+    """The chunks of a journal, begun if it is not there; a last line that is torn is dropped, with a notice.
+
+    Raises CampaignError for a journal of another campaign, or one with an unreadable line before its last.
+    """
+    if not journal.is_file() or journal.stat().st_size == 0:
+        append(journal, first)
+        return []
+    lines = journal.read_bytes().splitlines(keepends=True)
+    records: list[Record] = []
+    for i, line in enumerate(lines):
+        try:
+            records.append(parsed(line))
+        except ValueError as error:
+            if i < len(lines) - 1 or i == 0:
+                raise CampaignError(f"journal {str(journal)!r}: line {i + 1} is unreadable: {error}") from error
+            os.truncate(journal, sum(map(len, lines[:-1])))
+            tell(f"journal {str(journal)!r}: its last line, {i + 1}, is torn and dropped")
+    found, *chunks = records
+    for name in dict.fromkeys((*first, *found)):
+        if found.get(name) != first.get(name):
+            raise CampaignError(
+                f"journal {str(journal)!r} has the {name} {found.get(name)!r}, but should have {first.get(name)!r}: "
+                "give another folder, or remove it"
+            )
+    return chunks
+
+
+def parsed(line: bytes) -> Record:
+    """One line of a journal; raises ValueError for one that is torn."""
+    if not line.endswith(b"\n"):
+        raise ValueError("it does not end")
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"it is {type(record).__name__}, but should be an object")
+    return record
+
+
+# --- the campaign
+
+Cell = tuple[str, str, str]
+"""Engine, dtype and kind."""
+
+MOST_IN_TURN = 5000
+"""Cases of one cell in one turn: turns of a cell follow one another, so that its indices leave no gap."""
+
+
+def quotas(specs: Sequence[str], dtypes: Sequence[str], cases: int) -> dict[Cell, int]:
+    """How many Cases each engine, dtype and kind gets; the first ones get one more where the division leaves some."""
+    cells = list(product(specs, dtypes, KINDS))
+    each, rest = divmod(cases, len(cells))
+    return {cell: each + (i < rest) for i, cell in enumerate(cells)}
+
+
+def of_cell(chunks: Iterable[Record]) -> dict[Cell, list[Record]]:
+    """The chunks of each cell."""
+    found: dict[Cell, list[Record]] = {}
+    for chunk in chunks:
+        found.setdefault((chunk["engine"], chunk["dtype"], chunk["kind"]), []).append(chunk)
+    return found
+
+
+def turns(wanted: dict[Cell, int], chunks: Iterable[Record], device: str, seed: int) -> Iterator[Turn]:
+    """What is left to do: a turn for each engine, dtype and shape, as a worker compiles for these once."""
+    done = of_cell(chunks)
+    left: dict[tuple[str, str, Shape], list[tuple[str, int, int]]] = {}
+    for (spec, dtype, kind), quota in wanted.items():
+        before = done.get((spec, dtype, kind), [])
+        missing = quota - sum(chunk["cases"] for chunk in before)
+        start = max((chunk["stop"] for chunk in before), default=0)
+        if missing > 0:
+            stretch = kind, start, min(missing, MOST_IN_TURN)
+            left.setdefault((spec, dtype, KINDS[kind].shape), []).append(stretch)
+    for (spec, dtype, _), stretches in left.items():
+        yield Turn(spec, device, dtype, seed, tuple(stretches))
+
+
+def measure(
+    specs: Sequence[str],
+    device: str,
+    dtypes: Sequence[str],
+    cases: int,
+    seed: int,
+    folder: Path,
+    executor_workers: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], None] = print,
+) -> Record:
+    """Audit so many Cases, spread evenly over engines, dtypes and kinds, and count what does not hold.
+
+    What the journal in the folder has is not run again. `progress` is told how many are audited, of how many; `tell` is
+    given notices. Raises CampaignError for a journal of another campaign, and where a worker dies.
+    """
+    began, journal, wanted = time.perf_counter(), folder / JOURNAL, quotas(specs, dtypes, cases)
+    chunks = opened(journal, first := header(seed, device), tell)
+    rows: list[Record] = []
+    with pool(executor_workers) as executor:
+        short = -1
+        while (left := missing(wanted, chunks)) not in (0, short):
+            short = left
+            waiting = turns(wanted, chunks, device, seed)
+            futures = [executor.submit(run_turn, turn, journal) for turn in sorted(waiting, key=costly, reverse=True)]
+            for future in as_completed(futures):
+                left -= future.result()
+                progress(cases - left, cases)
+            chunks = opened(journal, first, tell)
+        departing = sorted({chunk["dtype"] for chunk in chunks if chunk["breaks"]})
+        for part in [executor.submit(divergences, specs, device, [dtype]) for dtype in departing]:
+            rows += part.result()
+    kept = [chunk for cell, found in of_cell(chunks).items() if cell in wanted for chunk in found]
+    return summary(kept, rows, seed) | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def missing(wanted: dict[Cell, int], chunks: Iterable[Record]) -> int:
+    """How many Cases are not yet audited."""
+    done = of_cell(chunks)
+    return sum(max(0, quota - sum(chunk["cases"] for chunk in done.get(cell, []))) for cell, quota in wanted.items())
+
+
+def costly(turn: Turn) -> tuple[bool, int]:
+    """What takes long, and is to begin first: engines that compile, and many Cases."""
+    return turn.spec.startswith("jax"), sum(wanted for _, _, wanted in turn.stretches)
+
+
+# --- what is said of all chunks
+
+
+def summary(chunks: Sequence[Record], rows: Sequence[Record], seed: int) -> Record:
+    """The counts, every alarm, and what the divergences explain."""
+    alarms: list[Record] = []
+    explained = Counter[str]()
+    not_run = Counter[tuple[str, str]]()
+    by: list[Record] = []
+    for (engine, dtype, kind), found in of_cell(chunks).items():
+        here: list[Record] = []
+        for chunk in found:
+            for item in chunk["breaks"]:
+                unexplained, named = judged(item["findings"], rows, engine, dtype, kind, item["index"])
+                explained.update(named)
+                here += [alarm(finding, engine, dtype, kind, item["index"], seed) for finding in unexplained]
+            not_run.update({(engine, reason): n for reason, n in chunk["not_run"].items()})
+        worst = max((chunk["worst"] for chunk in found), key=lambda pair: pair[0])
+        by.append(
+            {
+                "engine": engine,
+                "dtype": dtype,
+                "kind": kind,
+                "cases": sum(c["cases"] for c in found),
+                "numbers": sum(c["numbers"] for c in found),
+                "redrawn": sum(c["redrawn"] for c in found),
+                "worst": shortened(worst[0]),
+                "equation": worst[1],
+                "alarms": len(here),
+                "seconds": round(sum(c["seconds"] for c in found), 1),
+            }
+        )
+        alarms += here
+    return {
+        "cases": sum(item["cases"] for item in by),
+        "numbers": sum(item["numbers"] for item in by),
+        "alarms": alarms,
+        "explained": {"findings": explained.total(), "rows": dict(explained.most_common())},
+        "not_run": [{"engine": e, "reason": reason, "cases": n} for (e, reason), n in not_run.most_common()],
+        "by": by,
+    }
+
+
+def judged(
+    findings: Sequence[Record], rows: Sequence[Record], engine: str, dtype: str, kind: str, index: int
+) -> tuple[list[Record], list[str]]:
+    """The findings of one Case that no divergence explains, and the ids of the rows that explain the others.
+
+    A finding whose expected value is no number is the consequence of the one before it, where that is explained.
+    """
+    from reports.divergences import explains
+
+    if KINDS[kind].beyond:
+        rows = [{**row, "ordinary": True} for row in rows]
+    item = {"engine": engine, "dtype": dtype, **combination_of(kind, dtype, index)._asdict()}
+    unexplained, named, before = [], [], None
+    for finding in findings:
+        row = None if finding["equation"] is None else explains(rows, item, finding) if own(finding) else before
+        if row is None:
+            unexplained.append(finding)
+        else:
+            named.append(row)
+            before = row
+    return unexplained, named
+
+
+def alarm(finding: Record, engine: str, dtype: str, kind: str, index: int, seed: int) -> Record:
+    """A false alarm, and how to see it again."""
+    return {
+        "engine": engine,
+        "dtype": dtype,
+        "kind": kind,
+        "index": index,
+        "seed": seed,
+        "combination": list(combination_of(kind, dtype, index)),
+        **finding,
+        "replay": f"reports.alarms.replay({engine!r}, {seed}, {kind!r}, {dtype!r}, {index})",
+    }

@@ -1,0 +1,207 @@
+"""The kill matrix: every seeded fault in every engine and format, at both stages of training, over many seeds."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters.contract import Adapter, load
+from adapters.faults.catalogue import FAULTS
+from adapters.faults.fault import STAGES, Fault
+from adapters.faults.networks import DRAWN
+from adapters.faults.planting import planted
+from reference import audit as au
+from reference.arrays import Array
+from reference.case import Case, Trace
+from reference.rounding import LARGEST, UNIT_ROUNDOFF, rounding
+from reports.campaign import judged_as
+
+Record = dict[str, Any]
+Place = tuple[str, int]
+"""Equation and layer."""
+
+ENGINES = ("numpy", "torch-eager", "jax-jit")
+
+COMPILED = ("torch-compile", "jax-whole")
+"""Engines that make one program of a network: they take part in float32 alone, with the faults listed below."""
+
+IN_ONE_PROGRAM = (
+    *(
+        "transposed-weight",
+        "transposed-forward",
+        "transposed-gradient",
+        "bias-forgotten",
+        "bias-subtracted",
+        "bias-shifted",
+    ),
+    *("activation-forgotten", "activation-twice", "sigmoid-for-tanh", "units-swapped", "gradient-of-neighbours"),
+    *("last-row-dropped", "last-sample-dropped", "last-unit-dropped", "bias-gradient-summed"),
+    *(
+        "weight-gradient-averaged-twice",
+        "loss-summed",
+        "losses-averaged",
+        "labels-shifted",
+        "frozen-weights",
+        "detached",
+    ),
+    *("gradient-twice", "gradient-ascent", "one-element", "one-bias", "nan-in-gradient", "nan-in-loss", "last-bit"),
+)
+"""Faults planted under torch.compile and in one program of JAX."""
+
+CERTAIN = 2.0
+"""A change of more than two allowances is no honest engine's, whatever its own rounding was."""
+
+
+class Task(NamedTuple):
+    """What a worker does in one go: the faults of one network in one engine, in some formats, over some seeds."""
+
+    engine: str
+    dtypes: tuple[str, ...]
+    faults: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator[Task]:
+    """Every task: one for each engine and network, and the one-program engines' by a few faults each."""
+    drawn = tuple(range(seeds))
+    networks = dict.fromkeys(fault.network for fault in FAULTS.values())
+    for engine in engines:
+        if engine in COMPILED:
+            if "float32" in dtypes:
+                yield from (Task(engine, ("float32",), part, drawn) for part in parts(IN_ONE_PROGRAM, 7))
+            continue
+        for dtype in dtypes:
+            for network in networks:
+                names = tuple(name for name, fault in FAULTS.items() if fault.network == network)
+                yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
+
+
+def parts(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """The names, at most `size` at a time."""
+    return (tuple(names[start : start + size]) for start in range(0, len(names), size))
+
+
+def run(task: Task) -> list[Record]:
+    """A record for each fault, format and stage of a task."""
+    return [
+        record
+        for dtype in task.dtypes
+        for name in task.faults
+        for record in of_fault(task.engine, FAULTS[name], dtype, task.seeds)
+    ]
+
+
+def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Iterator[Record]:
+    """What became of a fault in an engine and format: one record a stage of training."""
+    wrong = planted(engine, fault)
+    for stage in STAGES:
+        draws = [draw(engine, wrong, fault, dtype, stage, seed) for seed in seeds]
+        yield summary(engine, fault, dtype, stage, draws)
+
+
+class Honest(NamedTuple):
+    """A Case, the honest engine's trace of it, and the checks of that by equation and layer."""
+
+    case: Case
+    trace: Trace
+    checks: dict[Place, au.Check]
+
+
+@lru_cache(maxsize=64)
+def honest(engine: str, network: str, dtype: str, stage: str, seed: int) -> Honest:
+    """An engine without a fault; torch-compile is set beside eager torch, which computes the same."""
+    case, adapter = DRAWN[stage](network, dtype, seed), load("torch-eager" if engine == "torch-compile" else engine)
+    with quiet():
+        trace = adapter.trace(case)
+        return Honest(case, trace, checked(case, trace, judged_as(adapter, "cpu")))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What is not finite is a finding, not a warning."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def checked(case: Case, trace: Trace, engine: str | None) -> dict[Place, au.Check]:
+    """The checks of a trace by equation and layer."""
+    return {check[:2]: check for check in au.local(case, trace, rounding(case.dtype, engine))}
+
+
+class Draw(NamedTuple):
+    """One planted trace: whether it was found and where, and by how much the fault changes the step it is in.
+
+    change    in allowances of the step's equation, the largest over its elements
+    in_u      in units of u of the step's own values
+    ratio     of the first finding that does not hold
+    """
+
+    seed: int
+    killed: bool
+    found: Place | None
+    change: float
+    in_u: float
+    ratio: float
+
+
+def draw(engine: str, wrong: Adapter, fault: Fault, dtype: str, stage: str, seed: int) -> Draw:
+    """Plant a fault in one Case and audit the trace; the honest engine's own trace says what the fault changed."""
+    right = honest(engine, fault.network, dtype, stage, seed)
+    with quiet():
+        checks = checked(right.case, wrong.trace(right.case), judged_as(wrong, "cpu"))
+        broken = au.first_break([au.finding(*check, LARGEST[dtype]) for check in checks.values()])
+        change, in_u = changed(right.checks[fault.breaks], checks[fault.breaks], UNIT_ROUNDOFF[dtype])
+    place = (broken.equation, broken.layer) if broken else None
+    return Draw(seed, broken is not None, place, change, in_u, broken.ratio if broken else 0.0)
+
+
+def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
+    """How far a fault moves what its equation defines, in allowances and in u: the operands are the same in both.
+
+    At a kink, what is expected follows what is observed, and a move from one admissible value to another is no change.
+    """
+    _, _, before, expected, allowed = right
+    _, _, after, followed, _ = wrong
+    before, after = np.asarray(before), np.asarray(after)
+    same = (after == before) | ((expected != followed) & np.isfinite(followed))  # equal infinities differ by nothing
+    moved = np.where(same, 0.0, np.abs(after - before))
+    return worst(moved / allowed), worst(moved / (u * np.abs(before)))
+
+
+def worst(ratio: Array) -> float:
+    """The largest; what is no number is beyond all numbers."""
+    return float(np.where(np.isnan(ratio), math.inf, ratio).max())
+
+
+def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[Draw]) -> Record:
+    """The record of one cell of the matrix.
+
+    A draw is killed; or missed, where the fault is said to show in that format or moves its step by more than any
+    honest engine could; or else indistinguishable at this precision.
+    """
+    draws, claimed = list(draws), fault.exceeds(dtype, stage)
+    survived = [d for d in draws if not d.killed]
+    missed = [d for d in survived if claimed or not d.change <= CERTAIN]
+    elsewhere = [d for d in draws if d.found and not fault.names(*d.found)]
+    return {
+        "fault": fault.name,
+        "engine": engine,
+        "dtype": dtype,
+        "stage": stage,
+        "claimed": claimed,
+        "draws": len(draws),
+        "killed": len(draws) - len(survived),
+        "localised": len(draws) - len(survived) - len(elsewhere),
+        "missed": len(missed),
+        "indistinguishable": len(survived) - len(missed),
+        "change": min(d.change for d in draws),
+        "in_u": min(d.in_u for d in draws),
+        "ratio": min((float(np.nan_to_num(d.ratio, nan=math.inf)) for d in draws if d.killed), default=None),
+        "misses": [{"seed": d.seed, "change": d.change} for d in missed],
+        "elsewhere": [{"seed": d.seed, "found": list(d.found or ()), "ratio": d.ratio} for d in elsewhere],
+    }
