@@ -65,3 +65,10 @@ def sweep(session: nox.Session) -> None:
 def divergences(session: nox.Session) -> None:
     """Measure where the engines differ, from the equations and from each other (-- --engines, --dtypes, --out)."""
     run(session, "-m", "reports", "divergences", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def faults(session: nox.Session) -> None:
+    """Plant every seeded fault, audit honest engines, add what is caught to the report (-- --seeds, --cases, --only)."""
+    run(session, "-m", "reports", "faults", *session.posargs)
+    run(session, "-m", "reports", "render", success=(0, 1))

@@ -7,12 +7,12 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from reference.accuracy import k, recorded
 from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
+from reference.diagnosis import diagnose
 from reports.experiments import experiments
 from reports.results import cores, number
 
@@ -41,19 +42,27 @@ class CampaignError(RuntimeError):
 
 @dataclass
 class Tally:
-    """The worst finding of every equation in every layer, the Case where it occurred, and all elements compared."""
+    """The worst finding of every equation in every layer, the Case where it occurred, and all elements compared.
+
+    Where the worst does not hold, its diagnosis as well, or without one that of the worst that had one.
+    """
 
     worst: dict[tuple[str, int], tuple[Finding, int]] = field(default_factory=dict)
     elements: dict[tuple[str, int], int] = field(default_factory=dict)
+    diagnoses: dict[tuple[str, int], str | None] = field(default_factory=dict)
 
-    def add(self, findings: Iterable[Finding], case: int) -> float:
-        """Take findings in; the largest ratio among them."""
+    def add(
+        self, findings: Iterable[Finding], case: int, diagnosis: Callable[[Finding], str | None] = lambda finding: None
+    ) -> float:
+        """Take findings in; the largest ratio among them. `diagnosis` is asked about those that do not hold."""
         largest = 0.0
         for finding in findings:
             key = finding.equation, finding.layer
             self.elements[key] = self.elements.get(key, 0) + finding.elements
             if key not in self.worst or badness(finding) > badness(self.worst[key][0]):
                 self.worst[key] = finding, case
+                if not finding.holds:
+                    self.diagnoses[key] = diagnosis(finding) or self.diagnoses.get(key)
             largest = max(largest, badness(finding))
         return largest
 
@@ -72,7 +81,7 @@ class Tally:
     def broken(self) -> list[Record]:
         """The findings that do not hold."""
         return [
-            record(finding, case, self.elements[key])
+            record(finding, case, self.elements[key], self.diagnoses[key])
             for key, (finding, case) in self.worst.items()
             if not finding.holds
         ]
@@ -91,7 +100,7 @@ def badness(finding: Finding) -> float:
     return math.inf if finding.elements == 0 or math.isnan(finding.ratio) else finding.ratio
 
 
-def record(finding: Finding, case: int, elements: int) -> Record:
+def record(finding: Finding, case: int, elements: int, diagnosis: str | None = None) -> Record:
     """A finding as it stands in results.json."""
     worst = None if finding.worst is None else {"case": case, **asdict(finding.worst)}
     return {
@@ -100,6 +109,7 @@ def record(finding: Finding, case: int, elements: int) -> Record:
         "ratio": finding.ratio,
         "elements": elements,
         "worst": worst,
+        "diagnosis": diagnosis,
     }
 
 
@@ -181,14 +191,15 @@ def run_cell(
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
                 with clock("engine"):
                     trace = adapter.trace(case)
+                diagnosis = partial(diagnose, case, trace, engine=engine)
                 with clock("audit"):
-                    tally.add(audit(case, trace, engine), index)
+                    tally.add(audit(case, trace, engine), index, diagnosis)
                 with clock("experiments"):
                     if index == 0 and thorough:
                         rng = generator(seed, *names, dtype, "experiments")
                         tally.add(experiments(adapter, case, trace, rng, engine), index)
                     elif trace.z is not None and trace.a is not None and trace.delta is not None:
-                        tally.add(audit_composed(case, trace, engine), index)
+                        tally.add(audit_composed(case, trace, engine), index, diagnosis)
             count += 1
         if not tally.worst and reason is not None:
             verdict = "not-run"

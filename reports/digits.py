@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from adapters.contract import FAILURES, Adapter, describe
 from reference import network
 from reference.arrays import Layers
-from reference.audit import MalformedTrace, audit, audit_update
-from reference.case import Case, CaseError
+from reference.audit import Finding, MalformedTrace, audit, audit_update
+from reference.case import Case, CaseError, Trace
 from reference.cases import Combination
 from reference.datasets import Split, digits
+from reference.diagnosis import diagnose, diagnose_update
 from reference.initialisers import glorot_uniform
 from reference.metrics import accuracy
 from reference.rounding import rounded
@@ -55,6 +57,14 @@ def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
                 raise MalformedTrace(f"{name} of layer {l} is not what the step before left")
 
 
+def diagnosis(update: tuple[Case, Trace, Layers, Layers, float], engine: str | None, finding: Finding) -> str | None:
+    """Why a finding about a step does not hold: `update` is the step's Case and Trace, new W and b, and η."""
+    case, trace, *_ = update
+    if finding.equation in ("2a", "2b"):
+        return diagnose_update(*update, finding)
+    return diagnose(case, trace, finding, engine)
+
+
 def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
     """Accuracy on a data set of the network that a step left."""
     x, y = data
@@ -82,10 +92,9 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
                 require_start(step.W, step.b, W, b)
                 W, b = step.new_W, step.new_b
                 now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-                findings = audit(now, step.trace, judged_as(adapter, device)) + audit_update(
-                    now, step.trace, step.new_W, step.new_b, LEARNING_RATE
-                )
-                curves["ratio"].append(tally.add(findings, done))
+                engine, update = judged_as(adapter, device), (now, step.trace, step.new_W, step.new_b, LEARNING_RATE)
+                findings = audit(now, step.trace, engine) + audit_update(*update)
+                curves["ratio"].append(tally.add(findings, done, partial(diagnosis, update, engine)))
                 curves["loss"].append(float(step.trace.loss))
                 apart = np.linalg.norm(flat(step.new_W, step.new_b) - reference[done])
                 curves["drift"].append(float(apart / np.linalg.norm(reference[done])))

@@ -18,10 +18,10 @@ LINES = 40
 """How many lines the breaks take at most."""
 
 
-def progress(console: Console) -> Progress:
-    """A bar with the cell being audited and the time left."""
+def progress(console: Console, doing: str = "auditing") -> Progress:
+    """A bar with what is being done, such as the cell being audited, and the time left."""
     return Progress(
-        TextColumn("auditing"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -105,7 +105,13 @@ def line(cause: Cause) -> str:
 
 
 def describe(finding: Record) -> str:
-    """A finding in a sentence."""
+    """A finding in a sentence, and its diagnosis in another."""
+    diagnosis = f"; {finding['diagnosis']}" if finding.get("diagnosis") else ""
+    return f"{comparison(finding)}{diagnosis}"
+
+
+def comparison(finding: Record) -> str:
+    """What was observed of an equation and layer, and what it should be."""
     where = f"({finding['equation']}) in layer {finding['layer']}"
     worst = finding["worst"]
     if worst is None:

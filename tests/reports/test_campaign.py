@@ -365,6 +365,21 @@ def test_every_case_is_audited_and_the_worst_is_kept():
     (guilty,) = found["findings"]
     assert (guilty["layer"], guilty["worst"]["case"]) == (1, 2)
     assert found["checked"]["7b"][:2] == [shortened(guilty["ratio"]), 1]
+    assert guilty["diagnosis"] == "∂L/∂b^1 is 2 times what (7b) gives: counted twice, or without its ½"
+
+
+def test_a_break_of_every_case_has_its_diagnosis(dtype):
+    """The worst may be an experiment's, on another trace; what is known of the Case's own is kept."""
+    found = run(wrong(lambda t: replace(t, dW={**t.dW, 2: -t.dW[2]})), dtype, cases=3)
+    said = {(f["equation"], f["layer"]): f["diagnosis"] for f in found["findings"]}
+    assert said["7a", 2] == "∂L/∂W^2 is −1 times what (7a) gives: the sign is wrong"
+
+
+def test_a_break_without_a_pattern_has_no_diagnosis():
+    noise = np.random.default_rng(0)
+    found = run(wrong(lambda t: replace(t, db={**t.db, 2: noise.normal(size=t.db[2].shape)})))
+    assert {f["diagnosis"] for f in found["findings"]} == {None}
+    assert {f["equation"] for f in found["findings"]} >= {"7b"}
 
 
 def raising(error):
@@ -610,6 +625,20 @@ def test_a_layer_that_is_no_number_is_the_worst_of_what_is_checked(order):
     assert math.isnan(order[layer - 1])
 
 
+def test_only_what_does_not_hold_and_is_the_worst_is_diagnosed():
+    tally, asked = Tally(), []
+
+    def diagnosis(found):
+        asked.append(found.ratio)
+        return f"said of {found.ratio}" if found.ratio != 7.0 else None
+
+    tally.add([finding(0.9), finding(1.5, layer=2), finding(0.5, layer=3)], 0, diagnosis)
+    tally.add([finding(0.8), finding(1.25, layer=2), finding(3.0, layer=3)], 1, diagnosis)
+    tally.add([finding(7.0, layer=3)], 2, diagnosis)
+    assert asked == [1.5, 3.0, 7.0]
+    assert [f["diagnosis"] for f in tally.broken()] == ["said of 1.5", "said of 3.0"]
+
+
 def test_broken_are_the_findings_that_do_not_hold():
     tally = Tally()
     tally.add([finding(0.9), finding(1.1, layer=2), finding(math.nan, layer=3), finding(0.1, 0, layer=4)], 6)
@@ -650,7 +679,9 @@ def test_record():
         "ratio": 0.5,
         "elements": 40,
         "worst": {"case": 7, "index": (0, 1), "observed": 1.5, "expected": 1.0, "allowed": 0.5},
+        "diagnosis": None,
     }
+    assert record(finding(1.5), 7, 40, "a sentence")["diagnosis"] == "a sentence"
     assert record(finding(math.nan, 0), 7, 0)["worst"] is None
 
 

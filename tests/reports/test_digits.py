@@ -155,6 +155,25 @@ def test_a_wrong_gradient_is_found_at_its_step():
     assert ("7a", 1, 11) in broken(record)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda step: replace(step, new_W={**step.new_W, 1: step.W[1] + digits.LEARNING_RATE * step.trace.dW[1]}),
+            "the new W^1 is what (2a) gives with −1 times η: a step up the gradient",
+        ),
+        (
+            lambda step: replace(step, trace=replace(step.trace, dW=off(step.trace.dW, 1, digits.BATCH))),
+            "∂L/∂W^1 is 32 times what (7a) gives: N = 32, a sum where the mean belongs",
+        ),
+    ],
+    ids=["update", "gradient"],
+)
+def test_a_break_has_its_diagnosis(change, said):
+    record = run(Changed(7, change))
+    assert said in [finding["diagnosis"] for finding in record["findings"]]
+
+
 @pytest.mark.parametrize("what", ["new_W", "W", "trace"])
 def test_a_nan_is_found_at_its_step(what):
     def change(step):

@@ -244,6 +244,15 @@ def test_a_break_shows_all_that_is_known_of_it() -> None:
     assert said.index("What breaks") < said.index("The ledger of equations")
 
 
+def test_a_break_shows_its_diagnosis() -> None:
+    results = break_first(sample(), "14", 2, 1.7)
+    before = read(results).said
+    results["cells"][0]["findings"][0]["diagnosis"] = "δ^2 is what (14) gives without f' <b>"
+    assert "δ^2 is what (14) gives without f' <b>" in read(results).said
+    results["cells"][0]["findings"][0]["diagnosis"] = None
+    assert read(results).said == before
+
+
 def test_a_break_that_only_a_check_tells_is_shown() -> None:
     results = small()
     results["cells"][0]["checked"]["9"] = [4.25, 3, 5]

@@ -189,6 +189,19 @@ def test_what_holds_or_is_not_run_or_explained_is_no_break():
     assert len(breaks(results | {"divergences": []})) == 1
 
 
+def test_describe_ends_with_the_diagnosis():
+    said = describe(finding("14", 2, 2.0, diagnosis="δ^2 is 32 times what (14) gives: N = 32"))
+    assert said.endswith("2 times what is allowed; δ^2 is 32 times what (14) gives: N = 32")
+    for none in (finding("14", 2, 2.0, diagnosis=None), finding("14", 2, 2.0)):
+        assert describe(none).endswith("2 times what is allowed")
+
+
+def test_a_break_is_told_with_its_diagnosis():
+    broken = cell(verdict="breaks", findings=[finding("14", 2, 9.0, diagnosis="δ^2 is 0 throughout")])
+    (line,) = breaks(results_of(broken))
+    assert line.endswith("9 times what is allowed; δ^2 is 0 throughout")
+
+
 def test_describe_shows_all_digits():
     shown = finding("14", 2, 2.0)
     shown["worst"]["observed"] = 0.1 + 0.2
