@@ -104,11 +104,11 @@ def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Ite
 
 
 class Honest(NamedTuple):
-    """A Case, the honest engine's trace of it, and the checks of that by equation and layer."""
+    """A Case, the checks of the honest engine's trace by equation and layer, and where that engine itself breaks."""
 
     case: Case
-    trace: Trace
     checks: dict[Place, au.Check]
+    broken: frozenset[Place]
 
 
 @lru_cache(maxsize=64)
@@ -116,8 +116,8 @@ def honest(engine: str, network: str, dtype: str, stage: str, seed: int) -> Hone
     """An engine without a fault; torch-compile is set beside eager torch, which computes the same."""
     case, adapter = DRAWN[stage](network, dtype, seed), load("torch-eager" if engine == "torch-compile" else engine)
     with quiet():
-        trace = adapter.trace(case)
-        return Honest(case, trace, checked(case, trace, judged_as(adapter, "cpu")))
+        checks = checked(case, adapter.trace(case), judged_as(adapter, "cpu"))
+        return Honest(case, checks, frozenset((f.equation, f.layer) for f in breaks(checks, dtype)))
 
 
 @contextmanager
@@ -133,8 +133,16 @@ def checked(case: Case, trace: Trace, engine: str | None) -> dict[Place, au.Chec
     return {check[:2]: check for check in au.local(case, trace, rounding(case.dtype, engine))}
 
 
+def breaks(checks: dict[Place, au.Check], dtype: str) -> list[au.Finding]:
+    """The findings that do not hold, in the order of the computation."""
+    found = [au.finding(*check, LARGEST[dtype]) for check in checks.values()]
+    return [finding for finding in found if not finding.holds]
+
+
 class Draw(NamedTuple):
     """One planted trace: whether it was found and where, and by how much the fault changes the step it is in.
+
+    What breaks in the honest engine as well (a listed divergence of it) is no sign of the fault, and is set aside.
 
     change    in allowances of the step's equation, the largest over its elements
     in_u      in units of u of the step's own values
@@ -154,27 +162,29 @@ def draw(engine: str, wrong: Adapter, fault: Fault, dtype: str, stage: str, seed
     right = honest(engine, fault.network, dtype, stage, seed)
     with quiet():
         checks = checked(right.case, wrong.trace(right.case), judged_as(wrong, "cpu"))
-        broken = au.first_break([au.finding(*check, LARGEST[dtype]) for check in checks.values()])
+        found = [f for f in breaks(checks, dtype) if (f.equation, f.layer) not in right.broken]
         change, in_u = changed(right.checks[fault.breaks], checks[fault.breaks], UNIT_ROUNDOFF[dtype])
-    place = (broken.equation, broken.layer) if broken else None
-    return Draw(seed, broken is not None, place, change, in_u, broken.ratio if broken else 0.0)
+    place = (found[0].equation, found[0].layer) if found else None
+    return Draw(seed, bool(found), place, change, in_u, found[0].ratio if found else 0.0)
 
 
 def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
-    """How far a fault moves what its equation defines, in allowances and in u: the operands are the same in both.
+    """How far a fault moves what its equation defines, beside what that expects, in allowances and in u.
 
-    At a kink, what is expected follows what is observed, and a move from one admissible value to another is no change.
+    What is expected is the same in both, but where it follows what is observed, at a kink, and where another program
+    rounds the operands otherwise. So a move from one admissible value to another is no change.
     """
     _, _, before, expected, allowed = right
     _, _, after, followed, _ = wrong
     before, after = np.asarray(before), np.asarray(after)
-    same = (after == before) | ((expected != followed) & np.isfinite(followed))  # equal infinities differ by nothing
-    moved = np.where(same, 0.0, np.abs(after - before))
-    return worst(moved / allowed), worst(moved / (u * np.abs(before)))
+    moved = np.abs((after - followed) - (before - expected))
+    moved = np.where(after == before, 0.0, moved)  # equal infinities differ by nothing
+    return worst(moved, allowed), worst(moved, u * np.abs(before))
 
 
-def worst(ratio: Array) -> float:
-    """The largest; what is no number is beyond all numbers."""
+def worst(moved: Array, unit: Array) -> float:
+    """The largest move in units; what is no number is beyond all numbers, and what has not moved is 0 in any unit."""
+    ratio = np.where(moved == 0, 0.0, moved / unit)
     return float(np.where(np.isnan(ratio), math.inf, ratio).max())
 
 

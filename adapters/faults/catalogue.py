@@ -422,7 +422,7 @@ PRECISE: Graded = [
         lambda m, rule, g, a, W: rule(m.digits(g, 24), m.digits(a, 24), W)),
     ("constant-in-single", "√(2/π) of GELU is held in 4 digits", "a", 2, "gelu_tanh", "float32",
         lambda m, f, z: 0.5 * z * (1 + m.xp.tanh(0.7979 * (z + 0.044715 * z**3)))),
-    ("selu-constants-short", "λ of SELU is held in 5 digits", "f_h'", 2, "selu", "float32",
+    ("selu-constants-short", "λ of SELU is held in 5 digits", "f_h'", 2, "selu", "float64",
         lambda m, rule, g, z: rule(g, z) * (1.0507 / 1.0507009873554805)),
     ("epsilon-in-gradient", "ε = 10⁻⁷ is added to the gradient", "dW", 2, "tanh", "float32",
         lambda m, rule, g, a, W: rule(g, a, W) + 1e-7),
@@ -471,10 +471,10 @@ PARTS: Graded = [
         lambda m, losses, p, y: losses(p, m.xp.where(rows(m, y, 7), shifted(m, y, 1), y))),
     ("one-loss", "one sample's loss is left out", "8", 3, "tanh", "bfloat16",
         lambda m, losses, p, y: losses(m.xp.where(rows(m, p, 7), y, p), y)),
-    ("last-bit", "one value is off by 2⁻²⁰", "a", 2, "tanh", "float32",
-        lambda m, f, z: m.xp.where(rows(m, z, 7) & columns(m, z, 3), f(z) * (1 + 2.0**-20), f(z))),
-    ("last-bits-double", "one value is off by 2⁻⁴⁸", "a", 2, "tanh", "float64",
-        lambda m, f, z: m.xp.where(rows(m, z, 7) & columns(m, z, 3), f(z) * (1 + 2.0**-48), f(z))),
+    ("last-bit", "one value is off by 2⁻¹⁸", "a", 2, "tanh", "float32",
+        lambda m, f, z: m.xp.where(rows(m, z, 7) & columns(m, z, 3), f(z) * (1 + 2.0**-18), f(z))),
+    ("last-bits-double", "one value is off by 2⁻⁴⁶", "a", 2, "tanh", "float64",
+        lambda m, f, z: m.xp.where(rows(m, z, 7) & columns(m, z, 3), f(z) * (1 + 2.0**-46), f(z))),
 ]  # fmt: skip
 
 
@@ -549,7 +549,10 @@ SEEN_BEFORE: list[tuple[str, str, str, str, int, str, Wrong]] = [
 SEES = {
     **dict.fromkeys(("gelu-by-tanh", "gelu-tanh-form", "tanh-finite-difference"), "float32"),
     **dict.fromkeys(("loss-of-batch-means", "loss-without-last", "loss-unbiased"), "float32"),
-    **dict.fromkeys(("first-sample-dropped", "last-bias-dropped", "smoothing-others"), "float16"),
+    **dict.fromkeys(("weights-updated-first", "one-label", "one-bias", "last-bias-dropped"), "float32"),
+    **dict.fromkeys(("first-sample-dropped", "smoothing-others", "smoothing-forgotten"), "float16"),
+    **dict.fromkeys(("gradient-unbiased", "kl-mean-over-elements", "probability-clamped", "one-weight"), "float16"),
+    "selu-scale-forgotten": "float16",
     "sixth-in-float32": "float64",
 }
 """The coarsest format that sees a fault, where that is not bfloat16."""

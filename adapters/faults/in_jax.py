@@ -6,13 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adapters.faults.fault import Fault, Machine
 from adapters.faults.memory import remembered
 from adapters.jax_jit import ACTIVATIONS, LOSSES, JaxJit, JaxWhole, Steps, layer, total
 from reference.case import Case
-from reference.rounding import FORMATS, LARGEST
+from reference.rounding import LARGEST
 
 
 def digits(x: jax.Array, p: int) -> jax.Array:
@@ -103,21 +102,21 @@ class PlantedJax(JaxJit):
 
     def planted(self, case: Case) -> Callable[..., Any]:
         """The wrong function; a fault that remembers another Case needs another."""
-        past, b_below = remembered(self.fault, case, lambda x: np.asarray(x).astype(FORMATS[case.dtype]))
+        past, b_below = remembered(self.fault, case, lambda x: self.place(x, case))
         m = partial(Machine, jnp, digits, largest=LARGEST[case.dtype], share=1.0, past=past, b_below=b_below)
         if self.fault.site in ("8", "1", "dL"):
             return planted_total(self.fault, m(f=jnp.tanh))
         return planted_layer(self.fault, lambda f: m(f=f))
 
     @cached_property
-    def compiled(self) -> dict[int, Callable[..., Any]]:
-        """The wrong function, once it was made."""
+    def compiled(self) -> dict[str, Callable[..., Any]]:
+        """The wrong function of each format, once it was made: it holds the format's largest number."""
         return {}
 
     def steps(self, case: Case) -> Steps:
-        if self.fault.remembers or 0 not in self.compiled:
-            self.compiled[0] = self.planted(case)
-        wrong, fault = self.compiled[0], self.fault
+        if self.fault.remembers or case.dtype not in self.compiled:
+            self.compiled[case.dtype] = self.planted(case)
+        wrong, fault = self.compiled[case.dtype], self.fault
         if fault.site in ("8", "1", "dL"):
             return Steps((layer,) * case.last, wrong)
         return Steps(tuple(wrong if l == fault.layer else layer for l in case.layers), total)

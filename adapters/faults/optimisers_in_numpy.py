@@ -1,0 +1,63 @@
+"""The reference's optimisers in NumPy, computed in the engine's format; and some with a wrong line."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from adapters.faults.updates import Hyper, States, Tree
+from reference import optimisers
+from reference.bounded import absolute, sqrt
+from reference.optimisers import LION, Lines, Optimiser, average, optimiser
+from reference.rounding import FORMATS
+
+
+def honest(name: str) -> Callable[[Hyper], Optimiser]:
+    """The optimiser of that name; hyperparameters that it does not have are left out."""
+    has = optimisers.OPTIMISERS[name].hyperparameters
+    return lambda h: optimiser(name, **{given: value for given, value in h.items() if given in has})
+
+
+def with_lines(name: str, lines: Lines) -> Callable[[Hyper], Optimiser]:
+    """The optimiser of that name with other lines."""
+    return lambda h: replace(honest(name)(h), lines=lines)
+
+
+def but(name: str, **wrong: optimisers.Line) -> Callable[[Hyper], Optimiser]:
+    """The optimiser of that name, some lines of it wrong."""
+    return with_lines(name, {**optimisers.OPTIMISERS[name].lines, **wrong})
+
+
+OPTIMISERS: dict[str, Callable[[Hyper], Optimiser]] = {
+    **{name: honest(name) for name in ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "amsgrad")},
+    **{name: honest(name) for name in ("rmsprop", "lion")},
+    "momentum, dampened": lambda h: honest("momentum")({**h, "dampening": h["momentum"]}),
+    "uphill": but("gradient_descent", w=lambda w, learning_rate, g: w + learning_rate * g),
+    "momentum, decay outside": but(
+        "momentum",
+        g=lambda g: g,
+        w=lambda w, learning_rate, b, weight_decay: w - learning_rate * (b + weight_decay * w),
+    ),
+    "nesterov, backwards": but(
+        "nesterov", w=lambda w, learning_rate, momentum, g, b: w - learning_rate * (g - momentum * b)
+    ),
+    "adam, eps in root": but("adam", d=lambda v, beta2, t, eps: sqrt(v / (1 - beta2**t) + eps)),
+    "adam, v of |g|": but("adam", v=lambda v, beta2, g: average(beta2, v, absolute(g))),
+    "rmsprop, eps in root": but("rmsprop", d=lambda v, eps: sqrt(v + eps)),
+    "lion, no sign": but("lion", c=lambda m, beta1, g: beta1 * m + (1 - beta1) * g),
+    "lion, m first": with_lines("lion", {name: LION[name] for name in ("m", "c", "w")}),
+}
+"""Every optimiser, right or wrong, of its hyperparameters."""
+
+
+def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
+    """One step, each parameter by itself."""
+    made_of, format = OPTIMISERS[made](h), FORMATS[dtype]
+    new_w, new_state = {}, {}
+    for place in w:
+        kept = {name: x.astype(format) if isinstance(x, np.ndarray) else x for name, x in state[place].items()}
+        after, then = made_of.update(g[place].astype(format), kept, w[place].astype(format))
+        new_w[place] = after.astype(np.float64)
+        as_double = {name: x.astype(np.float64) if isinstance(x, np.ndarray) else x for name, x in then.items()}
+        new_state[place] = {"t": state[place]["t"] + 1, **as_double}
+    return new_w, new_state

@@ -1,0 +1,146 @@
+"""Steps of an engine's own optimiser, honest and with a fault in one, and the audit of each by itself."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters.faults.networks import DRAWN
+from adapters.faults.updates import OTHER_FORMS, SETTINGS, Hyper, Place, Setting, States, Surroundings, Tree, UpdateFault
+from reference.audit import Finding, audit_update
+from reference.case import Case, Trace
+from reference.network import trace
+from reference.optimisers import audit_step, optimiser
+
+MAKERS = {
+    "numpy": "adapters.faults.optimisers_in_numpy",
+    "torch-eager": "adapters.faults.optimisers_in_torch",
+    "jax-jit": "adapters.faults.optimisers_in_jax",
+}
+"""The engines whose optimisers faults are planted in: name -> the module with `step`."""
+
+WARM = 4
+"""Honest steps before the first that is audited: m, v and b are no longer what they start with."""
+
+HALF = 16
+"""Samples of a batch: half of them, so that no two steps in a row have the same."""
+
+
+class Moment(NamedTuple):
+    """A step as the honest engine made it.
+
+    case     the parameters before it, and its batch
+    trace    the gradient, computed by the reference in the engine's format
+    past     the gradient of the step before
+    """
+
+    case: Case
+    trace: Trace
+    past: Tree
+    state: States
+    new_w: Tree
+    new_state: States
+
+    @property
+    def w(self) -> Tree:
+        return tree(self.case.W, self.case.b)
+
+    @property
+    def g(self) -> Tree:
+        return tree(self.trace.dW, self.trace.db)
+
+
+def tree(W: Any, b: Any) -> Tree:
+    """W and b by place, layer by layer."""
+    return {place: array for l in W for place, array in ((("W", l), W[l]), (("b", l), b[l]))}
+
+
+def step(engine: str, made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
+    """One step of an engine's optimiser."""
+    module = importlib.import_module(MAKERS[engine])
+    after: tuple[Tree, States] = module.step(made, dtype, h, w, state, g)
+    return after
+
+
+def honest_step(
+    engine: str, setting: Setting, dtype: str, h: Hyper, w: Tree, state: States, g: Tree
+) -> tuple[Tree, States]:
+    """One step as it should be; where the biases have hyperparameters of their own, they have their own optimiser."""
+    make = partial(step, engine, setting.made or setting.lines, dtype)
+    after = make(h, w, state, g)
+    if not setting.biases:
+        return after
+    biases = tuple(place for place in w if place[0] == "b")
+    return instead(biases, make({**h, **setting.biases}, w, state, g), after)
+
+
+def instead(places: tuple[Place, ...], one: tuple[Tree, States], other: tuple[Tree, States]) -> tuple[Tree, States]:
+    """What the one step has left in some places, and the other in all others."""
+    return (
+        {place: (one if place in places else other)[0][place] for place in other[0]},
+        {place: (one if place in places else other)[1][place] for place in other[1]},
+    )
+
+
+@lru_cache(maxsize=256)
+def course(engine: str, setting_name: str, dtype: str, stage: str, seed: int, steps: int) -> tuple[Moment, ...]:
+    """Honest steps of an engine from a drawn network, those after the first WARM: batches are halves of the samples."""
+    setting = SETTINGS[setting_name]
+    h, case = setting.at(stage), DRAWN[stage]("tanh", dtype, seed)
+    W, b = dict(case.W), dict(case.b)
+    start = optimiser(setting.lines).init
+    w = tree(W, b)
+    state: States = {place: {"t": 0.0, **start(array)} for place, array in w.items()}
+    rng, moments, past = np.random.default_rng(seed), [], w
+    for _ in range(WARM + steps):
+        batch = rng.permutation(case.samples)[:HALF]
+        now = case.with_parameters(
+            {l: w["W", l] for l in case.layers}, {l: w["b", l] for l in case.layers}
+        ).on_batch(case.x[batch], case.y[batch])
+        seen = trace(now, dtype)
+        g = tree(seen.dW, seen.db)
+        new_w, new_state = honest_step(engine, setting, dtype, h, w, state, g)
+        moments.append(Moment(now, seen, past, state, new_w, new_state))
+        w, state, past = new_w, new_state, g
+    return tuple(moments[WARM:])
+
+
+def planted_step(engine: str, fault: UpdateFault, dtype: str, stage: str, moment: Moment) -> tuple[Tree, States]:
+    """The same step with the fault in it."""
+    setting = SETTINGS[fault.setting]
+    h, w, state = setting.at(stage), moment.w, moment.state
+    t = float(state["W", 1]["t"]) + 1
+    real = partial(step, engine, fault.made or setting.made or setting.lines, dtype, fault.given(h, t))
+    wrong = fault.wrong(Surroundings(h, dtype, moment.past), real, w, state, moment.g)
+    return instead(fault.places, wrong, (moment.new_w, moment.new_state))
+
+
+def findings(
+    engine: str, setting_name: str, dtype: str, stage: str, moment: Moment, new_w: Tree, new_state: States
+) -> Iterator[tuple[Place, Finding]]:
+    """The audit of a step: layer by layer the weights' lines, in their order, and the biases'."""
+    setting = SETTINGS[setting_name]
+    h = setting.at(stage)
+    if setting.lines == "gradient_descent":
+        W, b = ({l: new_w[which, l] for l in moment.case.layers} for which in "Wb")
+        yield from zip(
+            moment.w, audit_update(moment.case, moment.trace, W, b, h["learning_rate"]), strict=True
+        )
+        return
+    lines = OTHER_FORMS.get((engine, setting.lines), setting.lines)
+    for place, w in moment.w.items():
+        own = {**h, **(setting.biases if place[0] == "b" else {})}
+        if lines != setting.lines:
+            own = {name: value for name, value in own.items() if name in optimiser(lines).hyperparameters}
+        judged = optimiser(lines, **own)
+        yield from (
+            (place, finding)
+            for finding in audit_step(
+                judged, dtype, w, moment.state[place], moment.g[place], new_w[place], new_state[place], place[1], engine
+            )
+        )
+
+
+Around = Callable[..., tuple[Tree, States]]
