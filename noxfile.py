@@ -69,6 +69,6 @@ def divergences(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def faults(session: nox.Session) -> None:
-    """Plant every seeded fault, audit honest engines, add what is caught to the report (-- --seeds, --cases, --only)."""
+    """Plant every seeded fault, audit honest engines, add what is caught to the report (-- --seeds, --cases)."""
     run(session, "-m", "reports", "faults", *session.posargs)
     run(session, "-m", "reports", "render", success=(0, 1))

@@ -229,7 +229,7 @@ def output_error_term(case: Case, z: Array, a: Array, observed: Array, r: rd.Rou
         return expected, allowed
     if loss.interval is None:
         return admissible(f, z, loss.derivative(a, case.y), observed, expected, r), allowed
-    lowest, highest = loss.interval(a, case.y)
+    lowest, highest = rd.interval(loss, a, case.y, r)
     if f.coupled:
         df = f.derivative(z)
         centre, reach = eq.eq_9((lowest + highest) / 2, df), eq.eq_9((highest - lowest) / 2, np.abs(df))
@@ -257,7 +257,8 @@ def transported(
     df = f.derivative(z)
     error = rd.derivative_error(f, z, r)
     steep = rd.steepest(f, z, r) if f.kinks else np.abs(df)
-    allowed = rd.eq_14_error(steep, error, summed, size, len(W_next), r, rd.amplified(f, z))
+    read = rd.read_as_zero(delta_next, W_next, r, len(z))
+    allowed = rd.eq_14_error(steep, error, summed, size, len(W_next), r, rd.amplified(f, z), read)
     return admissible(f, z, summed, observed, df * summed, r), allowed
 
 

@@ -19,7 +19,18 @@ import ml_dtypes
 import numpy as np
 
 from reference import accuracy
-from reference.activations import ACTIVATIONS, Activation, Function, Kink, softmax_jacobian_scale
+from reference.activations import (
+    ACTIVATIONS,
+    SELU_ALPHA,
+    SELU_SCALE,
+    Activation,
+    Function,
+    Kink,
+    log_partition,
+    softmax,
+    softmax_jacobian_scale,
+    spread,
+)
 from reference.arrays import Array
 from reference.equations import eq_9
 from reference.losses import Loss
@@ -52,7 +63,14 @@ RECOMPUTES = ("jax-whole",)
 one it reports: what a loss is given may be an activation in another rounding."""
 
 SUMS_IN_HALF = ("jax-jit", "jax-whole")
-"""Engines whose plain sums of half-precision numbers are accumulated in that format: the gradient of a bias is one."""
+"""Engines whose plain sums of half-precision numbers are accumulated in that format: the gradient of a bias is one. So
+are the differences and quotients within their functions."""
+
+READS_AS_ZERO = ("jax-jit", "jax-whole")
+"""Engines that read a subnormal operand as 0, in every format but float16: XLA sets the CPU so."""
+
+MEAN_OF_ALL = ("torch-eager",)
+"""Engines whose losses on components are n times the mean of all N n: there 1/(N n) of δ may underflow."""
 
 
 def rounded(values: Array | float, dtype: str) -> Array:
@@ -76,6 +94,8 @@ class Rounding:
     stored       u where results are rounded from v to u, else 0
     operand      u where an operand may be used that is another rounding of the one reported, else 0
     underflow    the underflow step
+    read         the size below which an operand may be read as 0, else 0
+    mean_of_all  whether a loss may be n times the mean of N n components
     largest      the largest finite number: beyond it a result is infinite
     """
 
@@ -87,6 +107,8 @@ class Rounding:
     stored: float
     operand: float
     underflow: float
+    read: float
+    mean_of_all: bool
     largest: float
 
     def k(self, function: str, what: str) -> float:
@@ -114,6 +136,8 @@ def rounding(dtype: str, engine: str | None = None) -> Rounding:
         stored=u if half else 0.0,
         operand=u if engine in RECOMPUTES or (half and engine is None) else 0.0,
         underflow=UNDERFLOW[dtype],
+        read=UNDERFLOW[dtype] if dtype != "float16" and (engine is None or engine in READS_AS_ZERO) else 0.0,
+        mean_of_all=engine is None or engine in MEAN_OF_ALL,
         largest=LARGEST[dtype],
     )
 
@@ -139,6 +163,18 @@ def contraction(n: int, size: Array, result: Array, r: Rounding) -> Array:
     """
     allowed = gamma(n, r.v) * size + n * r.underflow
     return allowed + r.stored * np.abs(result) if r.stored else allowed
+
+
+def read_as_zero(A: Array, B: Array, r: Rounding, N: int = 1) -> Array | float:
+    """How far AB is off where subnormal operands are read as 0; the engine holds 1/N of A.
+
+    η (Σ_f |A_if| + N Σ_f |B_ft|)
+
+    Each operand is off by less than η, the smallest normal number, and multiplied by the other.
+    """
+    if not r.read:
+        return 0.0
+    return r.read * (np.abs(A).sum(axis=1)[:, np.newaxis] + N * np.abs(B).sum(axis=0))
 
 
 LARGE = 2**20
@@ -198,7 +234,11 @@ def carried_value(f: Activation, z: Array, error: Array) -> Array:
 
 def carried_jacobian(f: Activation, z: Array, error: Array) -> Array:
     """The error of each element of a coupled f's Jacobian that comes from z."""
-    moved = carried_value(ACTIVATIONS["softmax"], z, error)
+    return of_softmax(f, z, carried_value(ACTIVATIONS["softmax"], z, error))
+
+
+def of_softmax(f: Activation, z: Array, moved: Array) -> Array:
+    """The error of each element of a coupled f's Jacobian that comes from that of softmax, of which it is made."""
     if f.name == "softmax":
         return softmax_jacobian_scale(z, moved)
     return moved[:, np.newaxis, :] + np.zeros_like(z)[:, :, np.newaxis]  # 1[k = t] − softmax_t
@@ -224,31 +264,79 @@ def steepest(f: Activation, z: Array, r: Rounding) -> Array:
     return size
 
 
-def largest_derivative(loss: Loss, p: Array, y: Array) -> Array:
+def interval(loss: Loss, p: Array, y: Array, r: Rounding) -> tuple[Array, Array]:
+    """The lowest and the highest ∂L_i/∂p_t that may be given, of a loss with kinks.
+
+    Where p and y may each be read as 0, a p within two underflows of the kink is at it.
+    """
+    assert loss.interval is not None
+    ends = [loss.interval(p + off, y) for off in ((-2 * r.read, 0.0, 2 * r.read) if r.read else (0.0,))]
+    lowest, highest = zip(*ends, strict=True)
+    return np.minimum.reduce(lowest), np.maximum.reduce(highest)
+
+
+def largest_derivative(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
     """|∂L_i/∂p_t|, and at a kink the largest of the derivatives that may be given."""
     if loss.interval is None:
         return np.abs(loss.derivative(p, y))
-    return np.maximum.reduce(np.abs(loss.interval(p, y)))
+    return np.maximum.reduce(np.abs(interval(loss, p, y, r)))
 
 
 def amplified(f: Activation, z: Array) -> Array:
     """How often an underflow may count: in the result, in each factor of formulas like z σ(z) σ(−z), which an inner
     factor multiplies, and in α (e^{z/α} − 1) or λα (e^z − 1), which their parameters multiply (λα < 2 of SELU).
+
+    XLA has e^z − 1 as tanh(z/2)(e^z + 1): half of a subnormal z is off by one underflow, which counts twice, and so is
+    the product.
     """
-    return 3 + 2 * f.inner(z) + sum(f.parameters.values())
+    return 3 + 2 * f.inner(z) + sum(f.parameters.values()) + 3 * exponential_factor(f)
+
+
+def exponential_factor(f: Activation) -> float:
+    """What e^z − 1 is multiplied by: α of ELU and CELU, λα of SELU; 0 in a function that has none."""
+    return SELU_SCALE * SELU_ALPHA if f.name == "selu" else f.parameters.get("alpha", 0.0)
 
 
 def value_error(f: Activation, z: Array, r: Rounding) -> Array:
     """Allowance of a^l = f(z^l): k_f u s_f(z), and an underflow.
 
-    Where z may be used before it was rounded, the condition |f'(z)| |z| u as well. The k_f of a coupled f is that of a
-    sample: a result stored in half precision errs by |f| u at least.
+    Where z may be used before it was rounded, the condition |f'(z)| |z| u as well. The k_f was measured on a sample: a
+    result that is stored in half precision may err by |f| u, and a coupled one by what its exponents are rounded by.
     """
-    allowed = r.k(f.name, "value") * r.u * f.value_scale(z)
-    if r.stored and f.coupled:
-        allowed = np.maximum(allowed, r.stored * np.abs(f.value(z)))
+    scale = f.value_scale(z)
+    allowed = r.k(f.name, "value") * r.u * scale
+    if r.stored:
+        least = r.stored * np.abs(f.value(z)) + (exponents_error(f, z, r) if f.coupled else 0.0)
+        allowed = np.where(scale > 0, np.maximum(allowed, least), allowed)
     allowed += r.underflow * amplified(f, z)
     return allowed + carried_value(f, z, r.operand * np.abs(z)) if r.operand else allowed
+
+
+def exponents_error(f: Activation, z: Array, r: Rounding) -> Array:
+    """The error of softmax, or log-softmax, that every z_t − m is rounded, and exponential and sum once each.
+
+    softmax:      a_t (e^{w (2 + |z_t − m| + Σ_k a_k |z_k − m|)} − 1), w the unit roundoff of the function's own steps
+    log-softmax:  w (2 + |z_t − m| + log Σ + Σ_k a_k |z_k − m|)
+
+    In bfloat16 w |z_t − m| is no small number: what is of second order in it counts as well.
+    """
+    shift, a, total = spread(z)
+    moved = r.sums * (2 + shift + total - z.shape[1])
+    return grown(a, moved) if f.name == "softmax" else moved + r.sums * log_partition(z)
+
+
+def grown(a: Array, error: Array) -> Array:
+    """a (e^error − 1), of softmax's values: where an error of their logarithms exceeds 700, they are 0."""
+    return a * np.expm1(np.minimum(error, 700.0))
+
+
+def softmax_within(f: Activation, z: Array, r: Rounding) -> Array:
+    """The least that must be allowed of the softmax which a coupled f's Jacobian is made of.
+
+    That of log-softmax is e^a of the stored a, and so carries the error of a: a_t (e^{error of log a_t} − 1).
+    """
+    moved = exponents_error(f, z, r) + r.u * np.abs(f.value(z))
+    return moved if f.name == "softmax" else grown(softmax(z), moved)
 
 
 def derivative_error(f: Activation, z: Array, r: Rounding) -> Array:
@@ -256,7 +344,7 @@ def derivative_error(f: Activation, z: Array, r: Rounding) -> Array:
     scale = r.u * f.derivative_scale(z)
     moved = r.operand * np.abs(z)
     if f.coupled:  # the Jacobian is made of the values, and takes their k_f
-        allowed = r.k(f.name, "value") * scale + r.underflow
+        allowed = np.maximum(r.k(f.name, "value") * scale, of_softmax(f, z, softmax_within(f, z, r))) + r.underflow
         return allowed + carried_jacobian(f, z, moved) if r.operand else allowed
     allowed = r.k(f.name, "derivative") * scale + r.underflow * amplified(f, z)
     return allowed + carried_slope(f, z, moved) if r.operand else allowed
@@ -271,8 +359,14 @@ def contribution_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
 
 
 def lost_squares(loss: Loss, p: Array, y: Array, r: Rounding) -> Array | float:
-    """How far the underflow of a square moves a loss that divides by norms, relative to its scale."""
-    return 0.0 if loss.squares is None else r.underflow * loss.squares(p, y)
+    """How far the underflow of a square moves a loss that divides by norms, relative to its scale.
+
+    At most (1 + n)^{3/2}: each square that is lost is below the underflow step η, and what is left of ‖a‖² is at least
+    η, if there is anything; so ‖a‖² ≤ (1 + n) of it, and a derivative divides by ‖a‖³. Nothing left is no answer.
+    """
+    if loss.squares is None:
+        return 0.0
+    return np.minimum(r.underflow * loss.squares(p, y), (1 + p.shape[1]) ** 1.5)
 
 
 def loss_underflows(loss: Loss) -> float:
@@ -309,12 +403,12 @@ def loss_derivative_error(loss: Loss, p: Array, y: Array, r: Rounding) -> Array:
 
 
 def total_input_error(W: Array, b: Array, a_prev: Array, r: Rounding) -> Array:
-    """Allowance of z^l: n^{l-1} products and the bias.   γ_{n+1} (|W||a| + |b|)
+    """Allowance of z^l: n^{l-1} products and the bias.   γ_{n+1} (|W||a| + |b|), and what operands are read as 0
 
     In half precision Wa is stored, and so is the sum with b.
     """
     products = product_of_sizes(a_prev, W.T)
-    allowed = contraction(W.shape[1] + 1, products + np.abs(b), np.zeros(()), r)
+    allowed = contraction(W.shape[1] + 1, products + np.abs(b), np.zeros(()), r) + read_as_zero(a_prev, W.T, r)
     if r.stored:
         product = a_prev @ W.T
         allowed += r.stored * (np.abs(product) + np.abs(product + b)) + r.operand * products
@@ -337,10 +431,10 @@ def eq_2_error(new: Array, gradient: Array, learning_rate: float, r: Rounding) -
 
 
 def eq_7a_error(delta: Array, a_prev: Array, r: Rounding) -> Array:
-    """Allowance of ∂L/∂W: N products, the division by N.   γ_{N+1} |δ|ᵀ|a|/N"""
+    """Allowance of ∂L/∂W: N products, the division by N.   γ_{N+1} |δ|ᵀ|a|/N, and what operands are read as 0"""
     n = len(delta) + 1
     allowed = product_of_sizes(delta.T, a_prev, (gamma(n, r.v) + 2 * r.operand) / len(delta))  # (n^l, n^{l-1})
-    allowed += n * r.underflow
+    allowed += n * r.underflow + read_as_zero(delta.T, a_prev, r, len(delta)) / len(delta)
     if r.stored:
         allowed += r.stored * np.abs(delta.T @ a_prev) / len(delta)
     return allowed
@@ -371,12 +465,13 @@ def eq_9_error(loss: Loss, f: Activation, z: Array, a: Array, y: Array, r: Round
     """Allowance of δ^{L-1}: the error of each factor times the size of the other, and the products.
 
     Where f is coupled, n products are summed, and a diagonal element of its Jacobian is a sum of n − 1 as well.
-    Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times, as often as f' multiplies it.
+    Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times, as often as f' multiplies it; the mean
+    of all components holds 1/(N n) of δ, and there it counts N n times.
     """
     p = loss.argument(z, a)
-    g = largest_derivative(loss, p, y)
+    g = largest_derivative(loss, p, y, r)
     g_error = loss_derivative_error(loss, p, y, r)
-    underflow = (1 + amplified(f, z)) * len(z) * r.underflow
+    underflow = (1 + amplified(f, z)) * (z.size if r.mean_of_all else len(z)) * r.underflow
     if loss.on_logits:
         return g_error + CHAIN * r.u * g + underflow
     df = steepest(f, z, r)
@@ -386,18 +481,25 @@ def eq_9_error(loss: Loss, f: Activation, z: Array, a: Array, y: Array, r: Round
 
 
 def eq_14_error(
-    df: Array, df_error: Array, summed: Array, size: Array, n: int, r: Rounding, amplify: Array | float = 1.0
+    df: Array,
+    df_error: Array,
+    summed: Array,
+    size: Array,
+    n: int,
+    r: Rounding,
+    amplify: Array | float = 1.0,
+    read: Array | float = 0.0,
 ) -> Array:
     """Allowance of δ^l: n = n^{l+1} products, then f', in two factors where an engine applies it so.
 
     |f'| γ_{n+2} |δ||W| + |δW| k_f' u s_f'
 
-    `df` is |f'|, `summed` is δW and `size` is |δ||W|. Underflow strikes the gradient of the mean, 1/N of δ, and so
-    counts N times, and as often as the formula of f' multiplies it, `amplify`, on its way through f'. In half precision
-    δW is stored, and so are its two products with f'.
+    `df` is |f'|, `summed` is δW, `size` is |δ||W|, and `read` is what δW is off by where operands are read as 0.
+    Underflow strikes the gradient of the mean, 1/N of δ, and so counts N times, and as often as the formula of f'
+    multiplies it, `amplify`, on its way through f'. In half precision δW is stored, and its two products with f' are.
     """
     underflow = len(summed) * r.underflow
     products = (gamma(n + 2, r.v) + r.operand) * size
     if r.stored:
         products += 3 * r.stored * np.abs(summed)
-    return df * (products + (n + 1) * underflow) + np.abs(summed) * df_error + (n + amplify) * underflow
+    return df * (products + read + (n + 1) * underflow) + np.abs(summed) * df_error + (n + amplify) * underflow

@@ -8,6 +8,7 @@ framework, and is counted under the divergence's id.
 import hashlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +31,17 @@ from reference.case import Case, Trace
 from reference.cases import COMBINATIONS, LARGEST_IN_HALF, LARGEST_TOTAL_INPUT, Combination, Shape, draw_case, tempered
 from reference.losses import LOSSES
 from reference.network import trace as reference_trace
-from reference.rounding import FORMATS, HALF, LARGEST, LIMITS, rounded
+from reference.rounding import (
+    FORMATS,
+    HALF,
+    LARGEST,
+    LIMITS,
+    carried_value,
+    rounded,
+    rounding,
+    total_input_error,
+    value_error,
+)
 from reports.campaign import (
     CampaignError,
     Record,
@@ -38,11 +49,10 @@ from reports.campaign import (
     generator,
     judged_as,
     loaded,
-    own,
     pool,
     shortened,
 )
-from reports.results import PACKAGES, jsonable, processor, version
+from reports.results import PACKAGES, jsonable, number, processor, version
 
 SCHEMA = "backprop-parity/alarms/1"
 
@@ -123,18 +133,21 @@ def on_kinks(rng: np.random.Generator, names: Combination, shape: Shape, dtype: 
 
 
 def subnormal(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
-    """Half of the numbers of some arrays are drawn from the smallest subnormal to four times the smallest normal."""
+    """No, half or all numbers of an array lie between the smallest subnormal and 4 times the smallest normal number.
+
+    Or just below the smallest normal, where what an engine reads as 0 is largest.
+    """
     case = ordinary(rng, names, shape, dtype)
-    lowest, normal = (float(np.log2(float(end))) for end in ends(dtype))
+    lowest, normal = (float(np.log2(end)) for end in ends(dtype))
 
     def shrunk(array: Array) -> Array:
-        if rng.random() < 0.5:
-            return array
-        small = rng.choice([-1, 1], size=array.shape) * 2 ** rng.uniform(lowest, normal + 2, size=array.shape)
-        return rounded(np.where(rng.random(array.shape) < 0.5, small, array), dtype)
+        span = (lowest, normal + 2) if rng.random() < 0.5 else (normal - 1, normal)
+        small = rng.choice([-1, 1], size=array.shape) * 2 ** rng.uniform(*span, size=array.shape)
+        return rounded(np.where(rng.random(array.shape) < rng.choice([0.0, 0.5, 1.0]), small, array), dtype)
 
     W, b = ({l: shrunk(array) for l, array in layers.items()} for layers in (case.W, case.b))
-    return tempered(replace(case, W=W, b=b, x=shrunk(case.x)))
+    y = shrunk(case.y) if LOSSES[names.loss].labels == "real" else case.y
+    return tempered(replace(case, W=W, b=b, x=shrunk(case.x), y=y))
 
 
 def ends(dtype: str) -> tuple[float, float]:
@@ -245,18 +258,34 @@ def drawn(seed: int, kind: str, dtype: str, index: int) -> tuple[Case, int]:
 def answerable(case: Case) -> bool:
     """Whether the equations give a number for everything, so small that the format holds twice a batch of it.
 
-    A loss has none at a pole (a vector of zeros has no direction), nor a format beyond its largest number, which a sum
-    over the batch and a square, twice the half squared error, are to stay below.
+    A loss has none at a pole, and a format none beyond its largest number, which a sum over the batch and a square,
+    twice the half squared error, are to stay below.
     """
     trace = reference_trace(case)
-    return bool(largest(trace) * 2 * case.samples <= LARGEST[case.dtype])
+    return bool(largest(case, trace) * 2 * case.samples <= LARGEST[case.dtype]) and directed(case, trace)
 
 
-def largest(trace: Trace) -> float:
-    """The largest size of a number in a trace; NaN if one is NaN."""
+def directed(case: Case, trace: Trace) -> bool:
+    """Whether a has a direction where the loss asks for one: in no sample do the last layer's roundings make it 0."""
+    if LOSSES[case.loss].labels != "direction":
+        return True
+    assert trace.z is not None and trace.a is not None  # noqa: PT018
+    l, f, r = case.last, case.f_o, rounding(case.dtype)
+    a_prev = trace.a[l - 1] if l > 1 else case.x
+    moved = carried_value(f, trace.z[l], total_input_error(case.W[l], case.b[l], a_prev, r))
+    return bool((np.abs(trace.a[l]) > value_error(f, trace.z[l], r) + moved).any(axis=1).all())
+
+
+def largest(case: Case, trace: Trace) -> float:
+    """The largest size of a number in a trace, or of a factor or a sum of sizes on the way to it; NaN if one is NaN."""
     assert trace.z is not None and trace.a is not None and trace.delta is not None and trace.losses is not None  # noqa: PT018
-    arrays = [array for layers in (trace.z, trace.a, trace.delta, trace.dW, trace.db) for array in layers.values()]
-    return float(np.max([np.abs(array).max() for array in (*arrays, trace.losses)]))
+    a, loss = {0: case.x, **trace.a}, case.criterion
+    on_the_way = [np.abs(a[l - 1]) @ np.abs(case.W[l]).T for l in case.layers]  # (N, n^l)
+    on_the_way += [np.abs(trace.delta[l]) @ np.abs(case.W[l]) for l in case.layers[1:]]  # (N, n^{l-1})
+    on_the_way.append(loss.derivative(loss.argument(trace.z[case.last], a[case.last]), case.y))
+    layers = (trace.z, trace.a, trace.delta, trace.dW, trace.db)
+    arrays = [trace.losses, *on_the_way, *(array for each in layers for array in each.values())]
+    return float(np.max([np.abs(array).max() for array in arrays]))
 
 
 # --- what is found in a Case
@@ -535,7 +564,8 @@ def summary(chunks: Sequence[Record], rows: Sequence[Record], seed: int) -> Reco
         here: list[Record] = []
         for chunk in found:
             for item in chunk["breaks"]:
-                unexplained, named = judged(item["findings"], rows, engine, dtype, kind, item["index"])
+                with np.errstate(all="ignore"):
+                    unexplained, named = judged(item["findings"], rows, engine, (seed, kind, dtype, item["index"]))
                 explained.update(named)
                 here += [alarm(finding, engine, dtype, kind, item["index"], seed) for finding in unexplained]
             not_run.update({(engine, reason): n for reason, n in chunk["not_run"].items()})
@@ -565,27 +595,89 @@ def summary(chunks: Sequence[Record], rows: Sequence[Record], seed: int) -> Reco
     }
 
 
+Place = tuple[int, str, str, int]
+"""Seed, kind, dtype and index of a Case."""
+
+
 def judged(
-    findings: Sequence[Record], rows: Sequence[Record], engine: str, dtype: str, kind: str, index: int
+    findings: Sequence[Record], rows: Sequence[Record], engine: str, place: Place
 ) -> tuple[list[Record], list[str]]:
     """The findings of one Case that no divergence explains, and the ids of the rows that explain the others.
 
-    A finding whose expected value is no number is the consequence of the one before it, where that is explained.
+    A finding with an operand that is no number, or infinite, is the consequence of the one before it, where that is
+    explained.
     """
-    from reports.divergences import explains
-
-    if KINDS[kind].beyond:
-        rows = [{**row, "ordinary": True} for row in rows]
-    item = {"engine": engine, "dtype": dtype, **combination_of(kind, dtype, index)._asdict()}
+    item = {"engine": engine, "dtype": place[2], **combination_of(*place[1:])._asdict()}
     unexplained, named, before = [], [], None
     for finding in findings:
-        row = None if finding["equation"] is None else explains(rows, item, finding) if own(finding) else before
+        row = before
+        if finite(finding):
+            row = explanation(rows, item, finding, place)
         if row is None:
             unexplained.append(finding)
         else:
             named.append(row)
             before = row
     return unexplained, named
+
+
+def finite(finding: Record) -> bool:
+    """Whether there is a number that it should be, and one that it may be off by: its operands are numbers then."""
+    if (worst := finding["worst"]) is None:
+        return True
+    return bool(np.isfinite([number(worst["expected"]), number(worst["allowed"])]).all())
+
+
+def explanation(rows: Sequence[Record], item: Record, finding: Record, place: Place) -> str | None:
+    """The id of the row that explains a finding, by the rule of a campaign, or None.
+
+    Where z goes beyond what a campaign draws, a departure that is listed within may be larger, as torch's CELU is the
+    farther off the larger |z| is; and what is listed beyond alone explains where the Case goes there.
+    """
+    from reports.divergences import explains
+
+    if finding["equation"] is None:
+        return None
+    if softplus_overflows(item, finding, place):
+        return f"softplus/derivative/{item['dtype']}/overflow"
+    if (row := explains(rows, item, finding)) is not None or not KINDS[place[1]].beyond:
+        return row
+    larger = [{**row, "departure": dict.fromkeys(row.get("departure", ()), np.inf)} for row in rows]
+    if (row := explains(larger, item, finding)) is not None:
+        return row
+    z = reference_trace(case_of(*place)).z
+    assert z is not None
+    size = max(float(np.abs(array).max()) for array in z.values())
+    return explains([{**row, "ordinary": True} for row in larger if begins(row) <= size * NEAR], item, finding)
+
+
+def softplus_overflows(item: Record, finding: Record, place: Place) -> bool:
+    """Whether it is torch's softplus, which takes a gradient g back as g e^{βz}/(1 + e^{βz}): infinite if g e^{βz} is.
+
+    No row can list it, as it depends on the gradient: 10³⁵ at z = 15 is infinite in float32. In float16 torch computes
+    it in float32.
+    """
+    role, last = ("output", True) if finding["equation"] == "9" else ("hidden", False)
+    torch_s = item["engine"] == "torch-eager" and item["dtype"] != "float16" and item[role] == "softplus"
+    if not (torch_s and finding["equation"] in ("9", "14") and np.isinf(number(finding["worst"]["observed"]))):
+        return False
+    case = case_of(*place)
+    trace, l, at = reference_trace(case), finding["layer"], tuple(finding["worst"]["index"])
+    assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
+    g = case.criterion.derivative(trace.a[l], case.y) if last else trace.delta[l + 1] @ case.W[l + 1]
+    exponent = case.activation(l).parameters["beta"] * trace.z[l][at] + np.log(np.abs(g[at]) / case.samples)
+    return bool(exponent > np.log(LARGEST[case.dtype]) - 1)  # z itself is rounded
+
+
+NEAR = 4.0
+"""A departure begins up to so many times nearer to 0 than where it is asked for: z² overflows at half of 2 √largest."""
+
+
+def begins(row: Record) -> float:
+    """The smallest of the inputs that a row and its note name, each by its largest |z|, infinite at infinity."""
+    inputs = re.findall(r"z = \[?([^\],;]+(?:, [^\],;=]+)*)", f"{row['input']}; {row['note']}")
+    sizes = [re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.partition(" and ")[0]) for text in inputs]
+    return min((max(abs(float(size)) for size in found) for found in sizes if found), default=np.inf)
 
 
 def alarm(finding: Record, engine: str, dtype: str, kind: str, index: int, seed: int) -> Record:

@@ -216,7 +216,7 @@ def killed(records: Sequence[Record], stage: str) -> Record:
     """Faults killed in every draw, of how many; and draws killed, of how many."""
     of = [record for record in records if record["fault"] and record["stage"] == stage]
     return {
-        "faults": sum(record["refused"] == record["draws"] for record in of),
+        "faults": sum(0 < record["draws"] == record["refused"] for record in of),
         "of": len(of),
         "draws": sum(record["refused"] for record in of),
         "of_draws": sum(record["draws"] for record in of),

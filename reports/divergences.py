@@ -90,8 +90,8 @@ def line(special: Sequence[float], dtype: str) -> Array:
     return np.array(list(dict.fromkeys(rounded(np.array(points), dtype).tolist())))
 
 
-SHORT = (0.01, 0.003, 0.001)
-"""Lengths of vectors whose squares are subnormal in float16."""
+SHORT = (0.01, 0.003, 0.001, 5e-5, 1e-9, 1e-20, 1e-160)
+"""Lengths of vectors whose squares are subnormal or 0, in float16, float32, float64; one is below torch's ε of 10⁻⁸."""
 
 
 def triples(dtype: str) -> Array:
@@ -100,7 +100,7 @@ def triples(dtype: str) -> Array:
     largest = rd.LARGEST[dtype] / (2**20 if dtype == "float64" else 1)
     sizes = [0.0, *(sign * size for size in (1.0, *SATURATED, largest, np.inf) for sign in (1, -1))]
     rows = [row for t in sizes for row in ([t, 0, 0], [t, t, t], [0, t, -t])]
-    rows += [[t, -2 * t, t / 2] for t in SHORT]
+    rows += [[t, -2 * t, t / 2] for t in SHORT if rounded(np.array(t / 2), dtype) != 0]
     return rounded(np.array(rows, dtype=np.float64), dtype)
 
 

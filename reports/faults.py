@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import NETWORKS
+from adapters.faults.updates import UPDATES
 from reports import alarms, beside, kills, smallest
 from reports.campaign import in_turn, pool
 
@@ -102,5 +103,5 @@ def panel() -> list[Record]:
             "trained": fault.trained,
             "source": fault.source,
         }
-        for fault in FAULTS.values()
+        for fault in (*FAULTS.values(), *UPDATES.values())
     ]

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import STAGES, Fault
 from adapters.faults.networks import DRAWN
 from adapters.faults.planting import planted
+from adapters.faults.updates import UPDATES, UpdateFault, kept_as
+from adapters.faults.updating import MAKERS, course, findings, honest_findings, planted_at, planted_step
 from reference import audit as au
 from reference.arrays import Array
 from reference.case import Case, Trace
@@ -52,6 +54,9 @@ IN_ONE_PROGRAM = (
 )
 """Faults planted under torch.compile and in one program of JAX."""
 
+PANEL: dict[str, Fault] = {**FAULTS, **UPDATES}
+"""Every fault: of the forward and the backward pass, and of the update."""
+
 CERTAIN = 2.0
 """A change of more than two allowances is no honest engine's, whatever its own rounding was."""
 
@@ -66,7 +71,10 @@ class Task(NamedTuple):
 
 
 def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator[Task]:
-    """Every task: one for each engine and network, and the one-program engines' by a few faults each."""
+    """Every task: one for each engine and network, and the one-program engines' by a few faults each.
+
+    Faults of the update are planted in the engines that have optimisers, in the formats in which those make a step.
+    """
     drawn = tuple(range(seeds))
     networks = dict.fromkeys(fault.network for fault in FAULTS.values())
     for engine in engines:
@@ -77,6 +85,9 @@ def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator
         for dtype in dtypes:
             for network in networks:
                 names = tuple(name for name, fault in FAULTS.items() if fault.network == network)
+                yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
+            if engine in MAKERS:
+                names = tuple(name for name, fault in UPDATES.items() if fault.runs(dtype))
                 yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
 
 
@@ -91,16 +102,18 @@ def run(task: Task) -> list[Record]:
         record
         for dtype in task.dtypes
         for name in task.faults
-        for record in of_fault(task.engine, FAULTS[name], dtype, task.seeds)
+        for record in of_fault(task.engine, PANEL[name], dtype, task.seeds)
     ]
 
 
 def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Iterator[Record]:
     """What became of a fault in an engine and format: one record a stage of training."""
-    wrong = planted(engine, fault)
+    if isinstance(fault, UpdateFault):
+        draw_one = partial(draw_update, engine, fault, dtype)
+    else:
+        draw_one = partial(draw, engine, planted(engine, fault), fault, dtype)
     for stage in STAGES:
-        draws = [draw(engine, wrong, fault, dtype, stage, seed) for seed in seeds]
-        yield summary(engine, fault, dtype, stage, draws)
+        yield summary(engine, fault, dtype, stage, [draw_one(stage, seed) for seed in seeds])
 
 
 class Honest(NamedTuple):
@@ -168,6 +181,53 @@ def draw(engine: str, wrong: Adapter, fault: Fault, dtype: str, stage: str, seed
     return Draw(seed, bool(found), place, change, in_u, found[0].ratio if found else 0.0)
 
 
+def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: int) -> Draw:
+    """Plant a fault in one step of an optimiser and audit it, and the honest steps of its window, each by itself.
+
+    The change is that of the element which the audit finds the worst, in each parameter that the fault is planted in.
+    What breaks in the honest step as well is no sign of the fault; where it is found first, it names no fault either,
+    nor does what is found in another step of the window.
+    """
+    which, at = (engine, fault.setting, dtype, stage, seed, fault.window), planted_at(fault, seed)
+    with quiet():
+        moment, right = course(*which)[at], honest_findings(*which)
+        before, after = (moment.new_w, moment.new_state), planted_step(engine, fault, dtype, stage, moment)
+        wrong = findings(engine, fault.setting, dtype, stage, moment, *after)
+        moves = [
+            moved_at_worst(finding, *(kept_as(finding.equation, place, *left) for left in (before, after)), dtype)
+            for place, of_place in wrong.items()
+            for finding in of_place
+            if finding.equation in fault.equations
+        ]
+    aside, found = broken(right), broken([*right[:at], right[at] | wrong, *right[at + 1 :]])
+    change, in_u = (max(column) for column in zip(*moves, strict=True))
+    if found.keys() <= aside.keys():
+        return Draw(seed, False, None, change, in_u, 0.0)
+    (step, place, _), first = next(iter(found.items()))
+    said = first.equation if step == at and place in wrong else f"{first.equation} in an honest step"
+    return Draw(seed, True, (said, first.layer), change, in_u, first.ratio)
+
+
+def broken(steps: Sequence[dict[Place, list[au.Finding]]]) -> dict[tuple[int, Place, str], au.Finding]:
+    """What does not hold, by step, parameter and line, in the order of the computation."""
+    return {
+        (step, place, finding.equation): finding
+        for step, of_step in enumerate(steps)
+        for place, of_place in of_step.items()
+        for finding in of_place
+        if not finding.holds
+    }
+
+
+def moved_at_worst(finding: au.Finding, before: Array | float, after: Array | float, dtype: str) -> tuple[float, float]:
+    """How far a fault moves something, in allowances at the element with the worst ratio, and in u, the largest."""
+    moved = np.asarray(np.abs(np.subtract(after, before)))
+    in_u = worst(moved, np.asarray(UNIT_ROUNDOFF[dtype] * np.abs(before)))
+    if finding.worst is None:
+        return math.inf, in_u
+    return worst(moved[finding.worst.index], np.float64(finding.worst.allowed)), in_u
+
+
 def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
     """How far a fault moves what its equation defines, beside what that expects, in allowances and in u.
 
@@ -182,7 +242,7 @@ def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
     return worst(moved, allowed), worst(moved, u * np.abs(before))
 
 
-def worst(moved: Array, unit: Array) -> float:
+def worst(moved: Array, unit: au.Number) -> float:
     """The largest move in units; what is no number is beyond all numbers, and what has not moved is 0 in any unit."""
     ratio = np.where(moved == 0, 0.0, moved / unit)
     return float(np.where(np.isnan(ratio), math.inf, ratio).max())
@@ -211,7 +271,7 @@ def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[D
         "indistinguishable": len(survived) - len(missed),
         "change": min(d.change for d in draws),
         "in_u": min(d.in_u for d in draws),
-        "ratio": min((float(np.nan_to_num(d.ratio, nan=math.inf)) for d in draws if d.killed), default=None),
+        "ratio": min((math.inf if math.isnan(d.ratio) else d.ratio for d in draws if d.killed), default=None),
         "misses": [{"seed": d.seed, "change": d.change} for d in missed],
         "elsewhere": [{"seed": d.seed, "found": list(d.found or ()), "ratio": d.ratio} for d in elsewhere],
     }

@@ -73,6 +73,7 @@ def anywhere(z: Array, y: Array, p: Parameters) -> bool:
 
 
 SOFTPLUS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Softplus.html"
+COSINE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cosine_similarity.html"
 BCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html"
 BCE_SOURCE = "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/Loss.cpp"
 TORCH_ACTIVATIONS = "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/cpu/Activation.cpp"
@@ -107,6 +108,8 @@ NO_EPSILON = "torch divides by max(a (1 − a), 10⁻¹²): in float16 10⁻¹²
 XLOGY = "The derivative of xlogy(y, p) is y/p: 0/0 where p has rounded to 0 for a label of 0."
 POLE = "y/a overflows before f' makes it small again."
 SHORT_NORM = "JAX divides by ‖a‖², which is subnormal in float16 for a short vector: the quotient overflows."
+EPSILON = "Documented: torch divides by a norm of at least 10⁻⁸."
+VANISHED = "JAX divides by the norm as it is, whose square has underflowed."
 NORM = "The square of a component overflows in the norm."
 DIFFERENCE = "The difference of two logits overflows: infinite, and NaN where a label of 0 multiplies it."
 MISCOMPILED = (
@@ -128,6 +131,11 @@ def not_positive(z: Array, y: Array, p: Parameters) -> bool:
 def short(z: Array, y: Array, p: Parameters) -> bool:
     """Where a vector's square is subnormal in float16."""
     return float(np.abs(z).max()) <= 0.01
+
+
+def vanishing(z: Array, y: Array, p: Parameters) -> bool:
+    """Where a vector is shorter than torch's epsilon, or its square may underflow."""
+    return float(np.abs(z).max()) <= 1.2e-4
 
 
 def below_3(z: Array, y: Array, p: Parameters) -> bool:
@@ -153,6 +161,9 @@ KNOWN: tuple[Known, ...] = (
     Known(JAX, ("bias_gradient_sum",), "accumulation", HALF, anywhere, IN_HALF, JAX_LAX, relative=0.5),
     Known(JAX, ("hardsigmoid",), "derivative", ALL, below_3, ADDED, HARD_SIGMOID, absolute=1 / 6),
     Known(JAX, ("hardswish",), "derivative", ALL, below_3, ADDED, HARD_SIGMOID, absolute=0.5),
+    # cos is at most 1, and ŷ/ε at most 10⁸
+    Known(TORCH, ("cosine_distance",), "value", ALL, vanishing, EPSILON, COSINE, absolute=1),
+    Known(TORCH, ("cosine_distance",), "derivative", ALL, vanishing, EPSILON, COSINE, relative=1, absolute=1e8),
     # defects, whose reason is known
     Known(TORCH, ("hardsigmoid",), "derivative", ("float64",), anywhere, SIXTH, TORCH_ACTIVATIONS, "defect"),
     Known((*TORCH, *JAX), ("gelu_tanh",), "derivative", ALL, beyond(140), SQUARE_IN_TANH, None, "defect"),
@@ -171,6 +182,8 @@ KNOWN: tuple[Known, ...] = (
     Known(EVERY, ("cosine_distance",), "derivative", ALL, beyond(140), NORM, None, "defect"),
     Known(JAX, ("cosine_distance",), "derivative", ("float16",), short, SHORT_NORM, None, "defect"),
     Known(EVERY, CROSS_ENTROPIES, "value", ALL, beyond(6e4), DIFFERENCE, None, "defect"),
+    Known(JAX, ("cosine_distance",), "value", ALL, vanishing, VANISHED, None, "defect"),
+    Known(JAX, ("cosine_distance",), "derivative", ALL, vanishing, VANISHED, None, "defect"),
     Known(JAX, ("gradient_of_a_norm",), "derivative", ("bfloat16",), anywhere, MISCOMPILED, None, "defect"),
     Known(JAX, ("log1p",), "value", ("float64",), anywhere, LOG1P, JAX_LOG1P, "defect"),
 )

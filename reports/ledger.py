@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reference.audit import EQUATIONS
+from reports import proof as proofs
 from reports.results import number
 from reports.words import LABELS, UNKNOWN, clipped, context, counted, equation_text, listing, numbers_text, spans
 
@@ -109,8 +110,15 @@ def standing(record: Record, found: dict[str, Check], listed: Collection[str]) -
 
 
 def status(results: Results) -> int:
-    """The exit status: 0 if something holds, and what breaks is explained by a listed divergence; else 1."""
-    standings = {item.stands for item in items(results)}
+    """The exit status: 0 if something holds, and what breaks is explained by a listed divergence; else 1.
+
+    Where the audit was measured on seeded faults, that must hold as well; it is enough where there is no campaign.
+    """
+    standings, proof = {item.stands for item in items(results)}, results.get("faults")
+    if proof and not proofs.holds(proof):
+        return 1
+    if proof and not standings:
+        return 0 if proofs.decided(proof) else 1
     return 0 if HOLDS in standings and BREAKS not in standings else 1
 
 
@@ -297,8 +305,17 @@ def _shared(values: Iterable[str]) -> str:
 
 
 def verdict(results: Results) -> str:
-    """What the campaign found, in a sentence. Only what was compared, and held, is said to hold."""
-    return sentence(items(results))
+    """What the campaign found, in a sentence. Only what was compared, and held, is said to hold.
+
+    Without a campaign it is what the audit catches; beside one, that it does not catch what is claimed is said first.
+    """
+    found, proof = items(results), results.get("faults")
+    if not proof:
+        return sentence(found)
+    if not found:
+        return proofs.sentence(proof)
+    doubt = "" if proofs.holds(proof) else "The audit itself falls short, see what it catches. "
+    return f"{doubt}{sentence(found)}"
 
 
 def sentence(found: Sequence[Item]) -> str:

@@ -12,8 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reference.audit import EQUATIONS
-from reports import heatmaps, plots
+from reports import heatmaps, plots, proof
 from reports import words as w
+from reports.chapter import Chapter, Figure, chapter
 from reports.ledger import (
     BREAKS,
     EXPLAINED,
@@ -30,7 +31,6 @@ from reports.ledger import (
     in_common,
     items,
     ledger,
-    sentence,
     severity,
     verdict,
 )
@@ -73,7 +73,14 @@ def render(results: Results) -> str:
         "equation": w.equation_text,
         "listing": w.listing,
     }
-    environment.globals |= {"number": number, "place": w.place, "dataset": w.dataset, "counted": w.counted}
+    environment.globals |= {
+        "number": number,
+        "place": w.place,
+        "dataset": w.dataset,
+        "counted": w.counted,
+        "share_of": proof.share,
+        "place_text": proof.place_text,
+    }
     return environment.get_template("report.html.j2").render(_page(results))
 
 
@@ -82,12 +89,14 @@ def _page(results: Results) -> dict[str, Any]:
     every = ledger(found)
     rows = [row for row in every if row.equation in EQUATIONS or row.elements]
     broken, explained = causes(found), causes(found, EXPLAINED)
-    apart = divergences(results, explained)
+    apart, tried = divergences(results, explained), chapter(results.get("faults"))
     return {
         "results": results,
-        "verdict": sentence(found),
-        "seal": seal(found),
-        "figures": key_figures(results, found, every),
+        "verdict": verdict(results),
+        "seal": seal(found, tried),
+        "figures": key_figures(results, found, every) if found or not tried else tried.figures,
+        "chapter": tried,
+        "audited": bool(found),
         "broken": broken,
         "in_common": in_common([b for cause in broken for b in cause.breaks]),
         "explained": explained,
@@ -108,7 +117,7 @@ def _page(results: Results) -> dict[str, Any]:
         "plots": [(plot, Markup(plot.svg)) for plot in plots.plots(results["training"])],
         "training": [training_row(item) for item in found if item.training],
         "started": started(results),
-        "replay": replay(results),
+        "replay": replay(results) if found or not tried else tried.replay,
     }
 
 
@@ -124,25 +133,20 @@ class Seal:
     text: str
 
 
-def seal(found: Iterable[Item]) -> Seal:
-    """Breaks where anything does that no divergence explains."""
+def seal(found: Iterable[Item], tried: Chapter | None = None) -> Seal:
+    """Breaks where anything does that no divergence explains, or where the audit does not catch what it should."""
     counts = Counter(item.stands for item in found)
     if counts[BREAKS]:
         return Seal(BREAKS, "✕", "breaks")
+    if tried and not tried.holds:
+        return Seal(BREAKS, "✕", "the audit falls short")
+    if tried and tried.decided and not counts:
+        return Seal(HOLDS, "✓", "holds")
     if counts[HOLDS]:
         return Seal(HOLDS, "✓", "holds, but for listed divergences" if counts[EXPLAINED] else "holds")
     if counts[EXPLAINED]:
         return Seal(NOT_RUN, "≠", "nothing holds")
     return Seal(NOT_RUN, "–", "nothing audited")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A key figure: what it counts, the number, and a remark."""
-
-    label: str
-    value: str
-    remark: str
 
 
 def key_figures(results: Results, found: Sequence[Item], rows: Sequence[Row]) -> list[Figure]:

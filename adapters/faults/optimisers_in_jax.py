@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapters.faults.updates import Hyper, States, Tree
+from adapters.faults.updates import Hyper, Place, States, Tree
+from reference.arrays import Array
 from reference.rounding import FORMATS
 
 Transformation = Any
@@ -81,7 +82,7 @@ OPTIMISERS: dict[str, Callable[[Hyper], Transformation]] = {
     "amsgrad": lambda h: optax.amsgrad(h["learning_rate"], h["beta1"], h["beta2"], h["eps"]),
     "rmsprop": lambda h: rmsprop(h, in_root=False),
     "lion": lambda h: optax.lion(h["learning_rate"], h["beta1"], h["beta2"], weight_decay=h["weight_decay"]),
-    "uphill": lambda h: optax.scale(h["learning_rate"]),
+    "gradient_descent, uphill": lambda h: optax.scale(h["learning_rate"]),
     "momentum, decay outside": lambda h: optax.chain(optax.trace(h["momentum"]), decayed(h), descending(h)),
     "nesterov, backwards": lambda h: optax.chain(backwards(h), descending(h)),
     "adam, eps in root": lambda h: adam(h, 0.0, h["eps"]),
@@ -97,8 +98,8 @@ KEPT = {"mu": "m", "nu": "v", "nu_max": "v_max", "trace": "b", "ema": "b", "coun
 
 
 @partial(jax.jit, static_argnames="made")
-def update(made: str, h: Hyper, w: Any, kept: Any, g: Any) -> Any:
-    """The new parameters, and what is kept of all of them, of what was; hyperparameters are no constants in it."""
+def update(made: str, h: Hyper, w: jax.Array, kept: Any, g: jax.Array) -> Any:
+    """The new parameters, and what is kept, of what was; hyperparameters are no constants in it."""
     optimiser = OPTIMISERS[made](h)
     state = optimiser.init(w)
     held = {name: ours for name, ours in KEPT.items() if optax.tree.get(state, name) is not None}
@@ -108,18 +109,21 @@ def update(made: str, h: Hyper, w: Any, kept: Any, g: Any) -> Any:
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
-    """One step of an optimiser that has kept what is given, all parameters in one program."""
+    """One step of an optimiser that has kept what is given; all parameters are one vector, as optax.flatten has it."""
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
-    places = list(w)
-    names = [name for name in state[places[0]] if name != "t"]
-    place = lambda arrays: [np.asarray(array).astype(FORMATS[dtype]) for array in arrays]  # noqa: E731
-    kept: dict[str, Any] = {name: place(state[p][name] for p in places) for name in names}
-    kept["t"] = np.int32(state[places[0]]["t"])
+    places, t = list(w), state["W", 1]["t"]
+    ends = np.cumsum([w[place].size for place in places])[:-1]
+
+    def joined(arrays: Any) -> Any:
+        return np.concatenate([np.ravel(array) for array in arrays]).astype(FORMATS[dtype])
+
+    def parted(vector: Any) -> dict[Place, Array]:
+        parts = np.split(np.asarray(vector).astype(np.float64), ends)
+        return {place: part.reshape(w[place].shape) for place, part in zip(places, parts, strict=True)}
+
+    kept = {name: joined(state[place][name] for place in places) for name in state["W", 1] if name != "t"}
     with jax.numpy_dtype_promotion("standard"):  # optax raises β to the power of a count in int32
-        new, after = jax.device_get(update(made, dict(h), place(w.values()), kept, place(g.values())))
-    t = float(after.pop("t", state[places[0]]["t"] + 1))
-    double = lambda array: np.asarray(array).astype(np.float64)  # noqa: E731
-    return (
-        {p: double(array) for p, array in zip(places, new, strict=True)},
-        {p: {"t": t, **{name: double(after[name][i]) for name in after}} for i, p in enumerate(places)},
-    )
+        new, after = update(made, dict(h), joined(w.values()), {**kept, "t": np.int32(t)}, joined(g.values()))
+    count = float(after.pop("t", t + 1))
+    held = {name: parted(vector) for name, vector in after.items()}
+    return parted(new), {place: {"t": count, **{name: held[name][place] for name in held}} for place in places}

@@ -1,15 +1,17 @@
 """The reference's optimisers in NumPy, computed in the engine's format; and some with a wrong line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
 from adapters.faults.updates import Hyper, States, Tree
 from reference import optimisers
 from reference.bounded import absolute, sqrt
-from reference.optimisers import LION, Lines, Optimiser, average, optimiser
-from reference.rounding import FORMATS
+from reference.optimisers import LION, Line, Lines, Optimiser, average, optimiser
+from reference.rounding import ACCUMULATED_IN, HALF, rounded
 
 
 def honest(name: str) -> Callable[[Hyper], Optimiser]:
@@ -23,7 +25,7 @@ def with_lines(name: str, lines: Lines) -> Callable[[Hyper], Optimiser]:
     return lambda h: replace(honest(name)(h), lines=lines)
 
 
-def but(name: str, **wrong: optimisers.Line) -> Callable[[Hyper], Optimiser]:
+def but(name: str, **wrong: Line) -> Callable[[Hyper], Optimiser]:
     """The optimiser of that name, some lines of it wrong."""
     return with_lines(name, {**optimisers.OPTIMISERS[name].lines, **wrong})
 
@@ -32,7 +34,7 @@ OPTIMISERS: dict[str, Callable[[Hyper], Optimiser]] = {
     **{name: honest(name) for name in ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "amsgrad")},
     **{name: honest(name) for name in ("rmsprop", "lion")},
     "momentum, dampened": lambda h: honest("momentum")({**h, "dampening": h["momentum"]}),
-    "uphill": but("gradient_descent", w=lambda w, learning_rate, g: w + learning_rate * g),
+    "gradient_descent, uphill": but("gradient_descent", w=lambda w, learning_rate, g: w + learning_rate * g),
     "momentum, decay outside": but(
         "momentum",
         g=lambda g: g,
@@ -51,13 +53,31 @@ OPTIMISERS: dict[str, Callable[[Hyper], Optimiser]] = {
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
-    """One step, each parameter by itself."""
-    made_of, format = OPTIMISERS[made](h), FORMATS[dtype]
+    """One step, each parameter by itself; half precision is computed in float32, and stored after each line."""
+    optimiser, computed_in = OPTIMISERS[made](h), ACCUMULATED_IN[dtype]
+    if dtype in HALF:
+        optimiser = replace(optimiser, lines={name: stored(line, dtype) for name, line in optimiser.lines.items()})
     new_w, new_state = {}, {}
     for place in w:
-        kept = {name: x.astype(format) if isinstance(x, np.ndarray) else x for name, x in state[place].items()}
-        after, then = made_of.update(g[place].astype(format), kept, w[place].astype(format))
-        new_w[place] = after.astype(np.float64)
-        as_double = {name: x.astype(np.float64) if isinstance(x, np.ndarray) else x for name, x in then.items()}
-        new_state[place] = {"t": state[place]["t"] + 1, **as_double}
+        after, kept = optimiser.update(*(placed(x, computed_in) for x in (g[place], state[place], w[place])))
+        new_w[place] = placed(after, "float64")
+        new_state[place] = {"t": state[place]["t"] + 1, **placed(kept, "float64")}
     return new_w, new_state
+
+
+def stored(line: Line, dtype: str) -> Line:
+    """The line, its result rounded to the format where it is an array."""
+
+    @wraps(line)
+    def rounding(*operands: Any) -> Any:
+        result = line(*operands)
+        return rounded(result, dtype).astype(ACCUMULATED_IN[dtype]) if isinstance(result, np.ndarray) else result
+
+    return rounding
+
+
+def placed(x: Any, format: str) -> Any:
+    """An array, or all those of what is kept, in a format that NumPy computes in; single numbers stay as they are."""
+    if isinstance(x, Mapping):
+        return {name: placed(value, format) for name, value in x.items()}
+    return x.astype(format) if isinstance(x, np.ndarray) else x

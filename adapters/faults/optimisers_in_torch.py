@@ -1,4 +1,4 @@
-"""torch.optim, as anyone would call it; and some optimisers of it misused, subclassed, or with one operation patched."""
+"""torch.optim, as anyone would call it; and some of it misused, subclassed, or with one operation patched."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from adapters.faults.updates import Hyper, States, Tree
+from reference.arrays import Array
 
 Parameters = list[Tensor]
 
@@ -40,24 +41,28 @@ class Lion(Optimizer):
             for p in group["params"]:
                 m = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                self.move(p, m, group["lr"], *group["betas"])
+                self.move(p, p.grad, m, group["lr"], *group["betas"])
 
-    def move(self, p: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
+    def move(self, p: Tensor, g: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
         """w ← w − η sign(β₁ m + (1 − β₁) g), and then m."""
-        p.add_(m.mul(beta1).add_(p.grad, alpha=1 - beta1).sign_(), alpha=-lr)
-        m.lerp_(p.grad, 1 - beta2)
+        p.add_(m.mul(beta1).add_(g, alpha=1 - beta1).sign_(), alpha=-lr)
+        m.lerp_(g, 1 - beta2)
 
 
 class LionWithoutSign(Lion):
-    def move(self, p: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
-        p.add_(m.mul(beta1).add_(p.grad, alpha=1 - beta1), alpha=-lr)
-        m.lerp_(p.grad, 1 - beta2)
+    """Lion by w ← w − η (β₁ m + (1 − β₁) g)."""
+
+    def move(self, p: Tensor, g: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
+        p.add_(m.mul(beta1).add_(g, alpha=1 - beta1), alpha=-lr)
+        m.lerp_(g, 1 - beta2)
 
 
 class LionReplacedFirst(Lion):
-    def move(self, p: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
-        m.lerp_(p.grad, 1 - beta2)
-        p.add_(m.mul(beta1).add_(p.grad, alpha=1 - beta1).sign_(), alpha=-lr)
+    """Lion whose m is replaced before it is used."""
+
+    def move(self, p: Tensor, g: Tensor, m: Tensor, lr: float, beta1: float, beta2: float) -> None:
+        m.lerp_(g, 1 - beta2)
+        p.add_(m.mul(beta1).add_(g, alpha=1 - beta1).sign_(), alpha=-lr)
 
 
 class DecayOutside(SGD):
@@ -130,7 +135,7 @@ OPTIMISERS: dict[str, Made] = {
     "amsgrad": Made(adam(amsgrad=True)),
     "rmsprop": Made(rmsprop),
     "lion": Made(lion()),
-    "uphill": Made(sgd(maximize=True)),
+    "gradient_descent, uphill": Made(sgd(maximize=True)),
     "momentum, decay outside": Made(sgd(DecayOutside)),
     "nesterov, backwards": Made(
         sgd(nesterov=True, foreach=False),
@@ -157,8 +162,13 @@ KEPT = {
 }
 """What torch.optim keeps, and what it is called in `reference.optimisers`."""
 
-HOLDS = {SGD: ("momentum_buffer",), Adam: ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"), Lion: ("exp_avg",)}
-HOLDS[RMSprop] = ("step", "square_avg")
+HOLDS: dict[type[Optimizer], tuple[str, ...]] = {
+    SGD: ("momentum_buffer",),
+    Adam: ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+    RMSprop: ("step", "square_avg"),
+    Lion: ("exp_avg",),
+}
+"""What each of its optimisers keeps, or may keep."""
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
@@ -190,10 +200,9 @@ def loaded(optimiser: Optimizer, kept: Any, format: torch.dtype) -> dict[str, Te
 
 def shown(kept: dict[str, Any]) -> dict[str, Any]:
     """What torch keeps, under the reference's names."""
-    return {
-        KEPT[name]: x.item() if name == "step" else double(x) for name, x in kept.items() if isinstance(x, Tensor)
-    }
+    return {KEPT[name]: x.item() if name == "step" else double(x) for name, x in kept.items() if isinstance(x, Tensor)}
 
 
-def double(x: Tensor) -> Any:
-    return x.detach().double().numpy().astype(np.float64)
+def double(x: Tensor) -> Array:
+    """A tensor's own values in float64, in memory of their own."""
+    return np.array(x.detach().double().numpy())

@@ -1,18 +1,27 @@
 """Steps of an engine's own optimiser, honest and with a fault in one, and the audit of each by itself."""
 
 import importlib
-from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adapters.faults.networks import DRAWN
-from adapters.faults.updates import OTHER_FORMS, SETTINGS, Hyper, Place, Setting, States, Surroundings, Tree, UpdateFault
+from adapters.faults.updates import (
+    OTHER_FORMS,
+    SETTINGS,
+    Hyper,
+    Place,
+    Setting,
+    States,
+    Surroundings,
+    Tree,
+    UpdateFault,
+)
 from reference.audit import Finding, audit_update
 from reference.case import Case, Trace
 from reference.network import trace
-from reference.optimisers import audit_step, optimiser
+from reference.optimisers import OPTIMISERS, Optimiser, audit_step, optimiser
 
 MAKERS = {
     "numpy": "adapters.faults.optimisers_in_numpy",
@@ -93,12 +102,13 @@ def course(engine: str, setting_name: str, dtype: str, stage: str, seed: int, st
     start = optimiser(setting.lines).init
     w = tree(W, b)
     state: States = {place: {"t": 0.0, **start(array)} for place, array in w.items()}
-    rng, moments, past = np.random.default_rng(seed), [], w
+    past: Tree = {}
+    rng, moments = np.random.default_rng(seed), []
     for _ in range(WARM + steps):
         batch = rng.permutation(case.samples)[:HALF]
-        now = case.with_parameters(
-            {l: w["W", l] for l in case.layers}, {l: w["b", l] for l in case.layers}
-        ).on_batch(case.x[batch], case.y[batch])
+        now = case.with_parameters({l: w["W", l] for l in case.layers}, {l: w["b", l] for l in case.layers}).on_batch(
+            case.x[batch], case.y[batch]
+        )
         seen = trace(now, dtype)
         g = tree(seen.dW, seen.db)
         new_w, new_state = honest_step(engine, setting, dtype, h, w, state, g)
@@ -107,40 +117,62 @@ def course(engine: str, setting_name: str, dtype: str, stage: str, seed: int, st
     return tuple(moments[WARM:])
 
 
+SELDOM = 1000
+"""Steps of which a fault strikes one, where it is planted in a window of steps."""
+
+
+def planted_at(fault: UpdateFault, seed: int) -> int:
+    """The step of the window in which a fault is planted.
+
+    It is drawn among 1,000. Each step is audited by itself, so that only those of its window are run: from the drawn
+    network, not after hundreds of steps.
+    """
+    return int(np.random.default_rng([seed, SELDOM]).integers(SELDOM)) % fault.window
+
+
 def planted_step(engine: str, fault: UpdateFault, dtype: str, stage: str, moment: Moment) -> tuple[Tree, States]:
-    """The same step with the fault in it."""
+    """The same step with the fault in it: what is left of the parameters that it is planted in."""
     setting = SETTINGS[fault.setting]
     h, w, state = setting.at(stage), moment.w, moment.state
     t = float(state["W", 1]["t"]) + 1
     real = partial(step, engine, fault.made or setting.made or setting.lines, dtype, fault.given(h, t))
-    wrong = fault.wrong(Surroundings(h, dtype, moment.past), real, w, state, moment.g)
-    return instead(fault.places, wrong, (moment.new_w, moment.new_state))
+    new_w, new_state = fault.wrong(Surroundings(h, dtype, moment.past), real, w, state, moment.g)
+    return {place: new_w[place] for place in fault.places}, {place: new_state[place] for place in fault.places}
 
 
 def findings(
     engine: str, setting_name: str, dtype: str, stage: str, moment: Moment, new_w: Tree, new_state: States
-) -> Iterator[tuple[Place, Finding]]:
-    """The audit of a step: layer by layer the weights' lines, in their order, and the biases'."""
+) -> dict[Place, list[Finding]]:
+    """The audit of what a step left of some parameters, each by itself: its lines in their order."""
     setting = SETTINGS[setting_name]
     h = setting.at(stage)
     if setting.lines == "gradient_descent":
-        W, b = ({l: new_w[which, l] for l in moment.case.layers} for which in "Wb")
-        yield from zip(
-            moment.w, audit_update(moment.case, moment.trace, W, b, h["learning_rate"]), strict=True
+        all_w = {**moment.new_w, **new_w}
+        W, b = ({l: all_w[which, l] for l in moment.case.layers} for which in "Wb")
+        found = audit_update(moment.case, moment.trace, W, b, h["learning_rate"])
+        return {place: [finding] for place, finding in zip(moment.w, found, strict=True) if place in new_w}
+    judged = {which: lines(engine, setting.lines, own) for which, own in (("W", h), ("b", {**h, **setting.biases}))}
+    return {
+        place: audit_step(
+            judged[place[0]], dtype, moment.w[place], moment.state[place], moment.g[place], new, new_state[place],
+            place[1], engine,
         )
-        return
-    lines = OTHER_FORMS.get((engine, setting.lines), setting.lines)
-    for place, w in moment.w.items():
-        own = {**h, **(setting.biases if place[0] == "b" else {})}
-        if lines != setting.lines:
-            own = {name: value for name, value in own.items() if name in optimiser(lines).hyperparameters}
-        judged = optimiser(lines, **own)
-        yield from (
-            (place, finding)
-            for finding in audit_step(
-                judged, dtype, w, moment.state[place], moment.g[place], new_w[place], new_state[place], place[1], engine
-            )
-        )
+        for place, new in new_w.items()
+    }  # fmt: skip
 
 
-Around = Callable[..., tuple[Tree, States]]
+def lines(engine: str, name: str, h: Hyper) -> Optimiser:
+    """The optimiser that an engine is judged by; its form in the engine may lack a hyperparameter."""
+    form = OPTIMISERS[OTHER_FORMS.get((engine, name), name)]
+    return optimiser(form.name, **{given: value for given, value in h.items() if given in form.hyperparameters})
+
+
+@lru_cache(maxsize=256)
+def honest_findings(
+    engine: str, setting_name: str, dtype: str, stage: str, seed: int, steps: int
+) -> tuple[dict[Place, list[Finding]], ...]:
+    """The audit of each step of a course."""
+    return tuple(
+        findings(engine, setting_name, dtype, stage, moment, moment.new_w, moment.new_state)
+        for moment in course(engine, setting_name, dtype, stage, seed, steps)
+    )

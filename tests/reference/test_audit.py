@@ -1445,3 +1445,45 @@ def test_an_infinite_loss_is_found_to_be_what_the_operands_give():
     assert findings["8"].holds
     assert findings["9"].holds
     assert_localised(clamped, "1", 2)
+
+
+# --- subnormal operands that are read as 0
+
+
+def reading_as_zero(array, dtype):
+    """The array as XLA's CPU reads it."""
+    return np.where(np.abs(array) < rd.UNDERFLOW[dtype], 0.0, array)
+
+
+FLUSHED = ("float32", "float64", "bfloat16")
+
+
+@pytest.mark.parametrize("dtype", FLUSHED)
+def test_weights_that_are_read_as_zero_hold_for_an_engine_that_does_so_alone(dtype):
+    """z^1 = W x with x of 12 and W below the normal numbers, and δ^1 = δ^2 W with δ^2 of 48."""
+    below = rd.UNDERFLOW[dtype] * (1 - 2.0**-7)
+    W, b = {1: np.full((2, 3), below), 2: np.full((3, 2), below)}, {1: np.zeros(2), 2: np.zeros(3)}
+    x, y = np.full((4, 3), 12.0), np.full((4, 3), -48.0)
+    case = Case("identity", "identity", "half_squared_error", dtype, W, b, x, y)
+    read = {l: reading_as_zero(W[l], dtype) for l in W}
+    honest = network.trace(case.with_parameters(read, b))
+    assert not honest.z[1].any()
+    assert not honest.delta[1].any()
+    assert_holds([*audit(case, honest, "jax-jit"), *audit_composed(case, honest, "jax-jit")])
+    assert {(f.equation, f.layer) for f in audit(case, honest, "numpy") if not f.holds} == {("z", 1), ("14", 1)}
+
+
+@pytest.mark.parametrize("dtype", FLUSHED)
+def test_a_residual_that_is_read_as_zero_has_any_sign_for_an_engine_that_does_so_alone(dtype):
+    tiny = rd.UNDERFLOW[dtype] / 4
+    for slope in (-1.0, 0.0, 1.0):
+        case, trace = on_an_output("identity", "absolute_error", dtype, [tiny], [2 * tiny], [slope])
+        assert_holds([*audit(case, trace, "jax-jit"), *audit_composed(case, trace, "jax-jit")])
+        if slope != -1:
+            assert_localised(audit(case, trace, "torch-eager"), "9", 1)
+    case, trace = on_an_output("identity", "absolute_error", dtype, [tiny], [2 * tiny], [1.5])
+    assert_localised(audit(case, trace, "jax-jit"), "9", 1)
+    far = 8 * rd.UNDERFLOW[dtype]
+    assert_localised(
+        audit(*on_an_output("identity", "absolute_error", dtype, [far], [2 * far], [1.0]), "jax-jit"), "9", 1
+    )

@@ -1,11 +1,15 @@
 """Results of campaigns that were never run, for the tests of what is made of results."""
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from reference.audit import EQUATIONS
-from reports.results import SCHEMA
+from reports.results import SCHEMA, empty
 
 Results = dict[str, Any]
 Record = dict[str, Any]
@@ -214,3 +218,247 @@ def explain(results: Results, count: int, divergence: str) -> Results:
     for record in results["cells"][:count]:
         spoil(record, "a", 1, 9e5, explained=divergence)
     return results
+
+
+# --- workers
+
+
+class Here:
+    """Runs in this process, at once, what it is given: what a test puts in the place of something is seen."""
+
+    def submit(self, run: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """A future that has its result."""
+        future: Future[Any] = Future()
+        future.set_result(run(*arguments))
+        return future
+
+
+@contextmanager
+def here(workers: int) -> Iterator[Here]:
+    """In the place of a pool of worker processes."""
+    yield Here()
+
+
+def plant_only(monkeypatch: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Leave these faults in the panel, and none of the update, wherever a module has it; the panel that is left."""
+    from adapters.faults.catalogue import FAULTS
+    from reports import beside, faults, kills
+
+    chosen = {name: FAULTS[name] for name in names}
+    stand_ins = {"FAULTS": chosen, "PANEL": chosen, "UPDATES": {}}
+    for module, (name, value) in product((kills, faults, beside), stand_ins.items()):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, value)
+    return chosen
+
+
+# --- seeded faults
+
+STAGES = ("at initialisation", "near convergence")
+FAULT_ENGINES = ("numpy", "torch-eager", "torch-compile")
+"""The last makes one program of a network: it is measured in float32, with one of the faults."""
+
+
+def fault(name: str, kind: str, equation: str, layer: int, **changes: Any) -> Record:
+    """A fault of the panel."""
+    return {
+        "name": name,
+        "kind": kind,
+        "cause": f"the cause of {name}",
+        "equation": equation,
+        "layer": layer,
+        "network": "tanh → sigmoid, half_squared_error",
+        "sees": "bfloat16",
+        "trained": None,
+        "source": "",
+    } | changes
+
+
+PANEL = (
+    fault("transposed-weight", "wrong indices", "14", 1, source="https://example.org/transposed"),
+    fault("loss-summed", "wrong reduction", "1", 3),
+    fault("delta-in-half", "wrong precision", "14", 2, sees="float32"),
+)
+
+
+def kill(name: str = "transposed-weight", engine: str = "numpy", dtype: str = "float32", **changes: Any) -> Record:
+    """A cell of the kill matrix: ten draws at initialisation, every one killed and localised."""
+    return {
+        "fault": name,
+        "engine": engine,
+        "dtype": dtype,
+        "stage": STAGES[0],
+        "claimed": True,
+        "draws": 10,
+        "killed": 10,
+        "localised": 10,
+        "missed": 0,
+        "indistinguishable": 0,
+        "change": 31.5,
+        "in_u": 400.0,
+        "ratio": 31.2,
+        "misses": [],
+        "elsewhere": [],
+    } | changes
+
+
+def unseen(cell: Record, draws: int = 10) -> Record:
+    """Make a cell one of which nothing is claimed, and so many draws are not told from rounding."""
+    left = cell["draws"] - draws
+    return cell | {"claimed": False, "killed": left, "localised": left, "indistinguishable": draws}
+
+
+def miss(cell: Record, seed: int = 4) -> Record:
+    """Make a cell miss a draw."""
+    found = {"killed": cell["killed"] - 1, "localised": cell["localised"] - 1}
+    return cell | found | {"missed": 1, "misses": [{"seed": seed, "change": 13.2}]}
+
+
+def displace(cell: Record, *places: tuple[str, int]) -> Record:
+    """Make a cell localise a draw for each place there."""
+    draws = [{"seed": 3 + i, "found": list(place), "ratio": 1.5 + i} for i, place in enumerate(places)]
+    return cell | {"localised": cell["killed"] - len(draws), "elsewhere": draws}
+
+
+def matrix() -> list[Record]:
+    """Three faults in three engines and two formats: all that is claimed is killed."""
+    cells = []
+    for engine in FAULT_ENGINES:
+        for name in ("transposed-weight", "loss-summed", "delta-in-half"):
+            for dtype in ("float32", "bfloat16"):
+                for stage in STAGES:
+                    cell = kill(name, engine, dtype, stage=stage)
+                    if engine == "torch-compile" and (dtype, name) != ("float32", "loss-summed"):
+                        continue
+                    if (name, dtype) == ("delta-in-half", "bfloat16"):
+                        cell = unseen(cell, 10 if stage == STAGES[0] else 4)
+                    cells.append(cell)
+    return cells
+
+
+def checker(rule: str = "audit", share: float = 1.0, refused: int = 0, **changes: Any) -> Record:
+    """A row beside other checkers: a share of 20 faults, of two draws each, and alarms in 8 honest draws a stage."""
+    n = round(20 * share)
+    killed = {"faults": n, "of": 20, "draws": 2 * n, "of_draws": 40}
+    return {
+        "rule": rule,
+        "engine": "torch-eager",
+        "source": None,
+        "numbers": None,
+        "called": True,
+        "killed": {stage: dict(killed) for stage in STAGES},
+        "false_alarms": {stage: {"draws": refused, "of_draws": 8} for stage in STAGES},
+        "milliseconds": 0.531,
+    } | changes
+
+
+CLOSE = {"source": "https://example.org/close", "numbers": "|o − e| ≤ 1e-5", "called": False}
+"""What a rule of another project says of itself."""
+
+
+def limit(equation: str = "14", dtype: str = "float32", **changes: Any) -> Record:
+    """A row of the smallest detectable faults."""
+    size = {"in_u": 1234.0, "median_in_u": 45.6, "floor_in_u": 1200.0, "floor_median_in_u": 44.4}
+    return {
+        "equation": equation,
+        "dtype": dtype,
+        "engine": "torch-eager",
+        "network": "tanh → sigmoid, half_squared_error",
+        "draws": 500,
+        "verified": 10,
+        "one": dict(size),
+        "all": {key: value / 100 for key, value in size.items()},
+    } | changes
+
+
+def audited(engine: str = "numpy", dtype: str = "float32", kind: str = "ordinary", **changes: Any) -> Record:
+    """Honest cases of one kind, in one engine and format."""
+    return {
+        "engine": engine,
+        "dtype": dtype,
+        "kind": kind,
+        "cases": 50,
+        "numbers": 33650,
+        "redrawn": 0,
+        "worst": 0.6563,
+        "equation": "a",
+        "alarms": 0,
+        "seconds": 0.1,
+    } | changes
+
+
+def alarm(**changes: Any) -> Record:
+    """A false alarm."""
+    return {
+        "engine": "numpy",
+        "dtype": "float32",
+        "kind": "kinks",
+        "index": 17,
+        "seed": 2026,
+        "combination": ["tanh", "sigmoid", "half_squared_error"],
+        "equation": "14",
+        "layer": 2,
+        "ratio": 1.003,
+        "worst": None,
+        "replay": "reports.alarms.replay('numpy', 2026, 'kinks', 'float32', 17)",
+    } | changes
+
+
+def honest() -> Record:
+    """Honest cases of two engines, formats and kinds, without an alarm."""
+    by = [audited(e, d, k) for e in ENGINES[:2] for d in ("float32", "bfloat16") for k in ("ordinary", "kinks")]
+    return {
+        "cases": sum(row["cases"] for row in by),
+        "numbers": sum(row["numbers"] for row in by),
+        "alarms": [],
+        "explained": {"findings": 18, "rows": {"softplus-linear": 12, "celu/derivative": 6}},
+        "not_run": [{"engine": "torch-eager", "reason": "torch-eager has no loss 'log_cosh'", "cases": 12}],
+        "by": by,
+        "seconds": 3.5,
+    }
+
+
+def proved(**changes: Any) -> Record:
+    """Every part of the measurements of seeded faults, as it should be."""
+    return {
+        "request": {
+            "engines": list(FAULT_ENGINES),
+            "dtypes": ["float32", "bfloat16"],
+            "seeds": 10,
+            "cases": 400,
+            "seed": 2026,
+            "parts": ["matrix", "beside", "smallest", "alarms"],
+            "workers": 2,
+        },
+        "panel": [dict(about) for about in PANEL],
+        "not_run": [],
+        "matrix": matrix(),
+        "beside": [
+            checker(),
+            checker("close", 0.5, **CLOSE),
+            checker("strict", 1.0, 8, **CLOSE),
+            checker("gradcheck", 0.25),
+        ],
+        "smallest": [
+            *(limit(equation, dtype) for dtype in ("float32", "bfloat16") for equation in ("9", "14")),
+            limit("9", network="tanh → softmax, categorical_cross_entropy"),
+        ],
+        "alarms": honest(),
+    } | changes
+
+
+def without(part: str) -> Record:
+    """The same, with a part that was not measured."""
+    return {key: value for key, value in proved().items() if key != part}
+
+
+def with_cell(change: Any, at: int = 0) -> Record:
+    """The same, with one cell of the matrix changed."""
+    found = proved()
+    found["matrix"][at] = change(found["matrix"][at])
+    return found
+
+
+def alone(found: Record | None = None) -> Results:
+    """Measurements of seeded faults without a campaign."""
+    return empty(2026, "2026-11-24T07:00:00+00:00") | {"faults": found or proved()}

@@ -16,6 +16,7 @@ from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports import __main__ as command
 from reports import results
+from tests.reports import samples
 
 LOSSES_ASKED = ("half_squared_error", "binary_cross_entropy", "binary_cross_entropy_on_logits")
 
@@ -330,6 +331,15 @@ def test_a_value_that_is_not_allowed(call, out, option, value, allowed):
         ("sweep", "--seed", "-1", ("at least 0",)),
         ("bench", "--rounds", "0", ("at least 1",)),
         ("bench", "--rounds", "few", ("at least 1",)),
+        ("faults", "--engines", "tensorflow", command.FAULT_ENGINES),
+        ("faults", "--engines", "", command.FAULT_ENGINES),
+        ("faults", "--dtypes", "float8", DTYPES),
+        ("faults", "--only", "matrices", command.FAULT_PARTS),
+        ("faults", "--seeds", "0", ("at least 1",)),
+        ("faults", "--seeds", "few", ("at least 1",)),
+        ("faults", "--cases", "0", ("at least 1",)),
+        ("faults", "--workers", "0", ("at least 1",)),
+        ("faults", "--seed", "-1", ("at least 0",)),
     ],
 )
 def test_a_value_that_is_not_allowed_of_another_verb(call, out, verb, option, value, allowed):
@@ -339,13 +349,13 @@ def test_a_value_that_is_not_allowed_of_another_verb(call, out, verb, option, va
         assert part in err, f"the message is {err!r}, but should name {part!r}"
 
 
-@pytest.mark.parametrize("verb", ["divergences", "sweep", "bench", "render"])
+@pytest.mark.parametrize("verb", ["divergences", "sweep", "faults", "bench", "render"])
 @pytest.mark.parametrize("option", ["--nonsense", "--out"])
 def test_an_option_that_is_none_or_has_no_value(call, out, verb, option):
     refused(call, out, verb, option)
 
 
-@pytest.mark.parametrize("verb", ["divergences", "sweep", "bench"])
+@pytest.mark.parametrize("verb", ["divergences", "sweep", "faults", "bench"])
 def test_another_verbs_folder_that_cannot_be_written(call, out, tmp_path, verb):
     file = tmp_path / "file"
     file.write_text("here")
@@ -582,6 +592,121 @@ def test_status(verdicts, training, expected):
         "divergences": [{"id": "gelu/value"}],
     }
     assert command.status(found) == expected, f"the status is {command.status(found)}, but should be {expected}"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "proof", "expected"),
+    [
+        ((), samples.proved(), 0),
+        (("holds",), samples.proved(), 0),
+        (("holds", "listed"), samples.proved(), 0),
+        (("not-run",), samples.proved(), 1),
+        (("holds", "breaks"), samples.proved(), 1),
+        (("holds",), samples.with_cell(samples.miss), 1),
+        ((), samples.with_cell(samples.miss), 1),
+        ((), samples.proved(alarms=samples.honest() | {"alarms": [samples.alarm()]}), 1),
+        ((), samples.proved(matrix=[]), 1),
+        ((), samples.without("matrix"), 0),
+        ((), {"smallest": [samples.limit()]}, 1),
+        (("holds",), {"smallest": [samples.limit()]}, 0),
+        ((), {"request": {}}, 1),
+        ((), {}, 1),
+        (("holds",), {}, 0),
+        (("holds",), None, 0),
+    ],
+)
+def test_status_with_seeded_faults(verdicts, proof, expected):
+    found = {"cells": [item(verdict) for verdict in verdicts], "training": [], "faults": proof}
+    found["divergences"] = [{"id": "gelu/value"}]
+    assert command.status(found) == expected, f"the status is {command.status(found)}, but should be {expected}"
+
+
+def test_the_verdict_with_seeded_faults():
+    campaign = samples.small()
+    alone, missed = command.verdict(campaign), samples.with_cell(samples.miss)
+    assert command.verdict(campaign | {"faults": samples.proved()}) == alone
+    doubt = "The audit itself falls short, see what it catches. "
+    assert command.verdict(campaign | {"faults": missed}) == f"{doubt}{alone}"
+    assert command.verdict(samples.alone(missed)).startswith("219 of 220 draws of 3 seeded faults")
+
+
+@pytest.mark.parametrize(("found", "expected"), [(samples.proved(), 0), (samples.with_cell(samples.miss), 1)])
+@pytest.mark.parametrize("about", [samples.alone(), samples.small()], ids=["alone", "beside a campaign"])
+def test_render_has_the_status_of_seeded_faults(call, tmp_path, about, found, expected):
+    (tmp_path / "results.json").write_text(results.dump(about | {"faults": found}), encoding="utf-8")
+    status, text, err = call("render", tmp_path / "results.json")
+    assert (status, err) == (expected, "")
+    assert command.verdict(about | {"faults": found}) in text
+    assert "What the audit catches" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+# --- seeded faults
+
+TWO = ("derivative-at-activation", "loss-summed")
+FEW = ("--engines", "numpy", "--dtypes", "float32", "--seeds", "1", "--cases", "20", "--only", "matrix,alarms")
+
+
+@pytest.fixture
+def two(monkeypatch):
+    """A panel of two faults, which the workers plant."""
+    return samples.plant_only(monkeypatch, TWO)
+
+
+def test_seeded_faults_are_put_beside_the_campaign(call, two, tmp_path):
+    before = results.jsonable(samples.small())
+    (tmp_path / "results.json").write_text(results.dump(before), encoding="utf-8")
+    status, text, err = call("faults", *FEW, "--workers", "1", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    after = written(tmp_path)
+    found = after.pop("faults")
+    assert after == before
+    assert {cell["fault"] for cell in found["matrix"]} == set(TWO)
+    assert {(cell["draws"], cell["killed"]) for cell in found["matrix"]} == {(1, 1)}
+    assert (found["alarms"]["cases"], found["alarms"]["alarms"]) == (20, [])
+    assert found["environment"]["seed"] == command.SEED
+    assert found["request"]["parts"] == ["matrix", "alarms"]
+    for part in (
+        "4 of 4 draws of 2 seeded faults",
+        "0 false alarms in 20 honest cases",
+        str(tmp_path / "results.json"),
+    ):
+        assert part in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alarms.jsonl", "results.json"]
+    assert call("render", tmp_path / "results.json")[0] == 0
+
+
+def test_seeded_faults_that_are_missed_give_1(call, two, tmp_path, monkeypatch):
+    """An engine in which the fault is switched off is honest: nothing is found."""
+    from dataclasses import replace
+
+    from reports import faults
+
+    two[TWO[0]] = replace(two[TWO[0]], wrong=lambda m, rule, g, z: rule(g, z))
+    monkeypatch.setattr(faults, "pool", samples.here)
+    status, text, err = call("faults", *FEW[:-1], "matrix", "--out", tmp_path)
+    assert (status, err) == (1, "")
+    for part in (
+        "2 of 4 draws",
+        "missed: derivative-at-activation in numpy, float32, at initialisation",
+        "2 draws missed",
+    ):
+        assert part in text
+    assert written(tmp_path)["cells"] == []
+    assert call("render", tmp_path / "results.json")[0] == 1
+
+
+def test_seeded_faults_measured_again_take_the_place_of_the_old(call, two, tmp_path, monkeypatch):
+    from reports import faults
+
+    monkeypatch.setattr(faults, "pool", samples.here)
+    (tmp_path / "results.json").write_text(results.dump(samples.alone()), encoding="utf-8")
+    assert call("faults", *FEW[:-1], "matrix", "--out", tmp_path)[0] == 0
+    assert {cell["fault"] for cell in written(tmp_path)["faults"]["matrix"]} == set(TWO)
+    assert "alarms" not in written(tmp_path)["faults"]
+
+
+def test_results_that_are_none_are_not_overwritten_by_seeded_faults(call, out):
+    assert str(out / "results.json") in refused(call, out, "faults", *FEW, "--out", out)
 
 
 # --- the measurements

@@ -7,26 +7,37 @@ from typing import Any
 
 import pytest
 
+from reports import proof
 from reports import render as page
 from reports.ledger import items, verdict
 from reports.render import render
 from tests.reports.samples import (
     DTYPES,
     ENGINES,
+    Record,
     Results,
     accuracy,
+    alarm,
+    alone,
     break_first,
     crash,
+    displace,
     divergence,
     explain,
     finding,
     full,
     full_and_broken,
+    honest,
     leave_out,
+    limit,
+    miss,
     not_run,
+    proved,
     sample,
     small,
     spoil,
+    with_cell,
+    without,
 )
 
 VOID = ("meta", "br", "col")
@@ -97,7 +108,21 @@ SITUATIONS: dict[str, Callable[[], Results]] = {
     "nothing was run": lambda: not_run(sample()),
     "no cells": lambda: small(0),
     "another engine": lambda: sample(("mine", "theirs")),
+    "seeded faults": lambda: small() | {"faults": proved()},
+    "seeded faults alone": alone,
+    "seeded faults missed": lambda: small() | {"faults": everything_wrong()},
+    "seeded faults missed, alone": lambda: alone(everything_wrong()),
+    "seeded faults and what breaks": lambda: break_first(small()) | {"faults": proved()},
 }
+
+
+def everything_wrong() -> Record:
+    """Measurements of seeded faults with a miss, a draw localised elsewhere, alarms, and an engine that is not run."""
+    found = with_cell(miss)
+    found["matrix"][2] = displace(found["matrix"][2], ("7a", 2))
+    found["not_run"] = ["torch-compile is not run: it wants a C++ compiler"]
+    found["alarms"]["alarms"] = [alarm(), alarm(equation=None, layer=None, ratio=None, reason="malformed trace")]
+    return found
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
@@ -152,6 +177,14 @@ def test_chapters_without_results_are_absent() -> None:
         (full_and_broken(), "breaks", "✕ breaks"),
         (not_run(sample()), "not-run", "– nothing audited"),
         (SITUATIONS["nothing but explained breaks"](), "not-run", "≠ nothing holds"),
+        (SITUATIONS["seeded faults"](), "holds", "✓ holds"),
+        (SITUATIONS["seeded faults alone"](), "holds", "✓ holds"),
+        (SITUATIONS["seeded faults missed"](), "breaks", "✕ the audit falls short"),
+        (SITUATIONS["seeded faults missed, alone"](), "breaks", "✕ the audit falls short"),
+        (SITUATIONS["seeded faults and what breaks"](), "breaks", "✕ breaks"),
+        (alone({**proved(matrix=[]), "alarms": honest() | {"cases": 0}}), "breaks", "✕ the audit falls short"),
+        (alone({k: v for k, v in without("matrix").items() if k != "alarms"}), "not-run", "– nothing audited"),
+        (not_run(sample()) | {"faults": proved()}, "not-run", "– nothing audited"),
     ],
 )
 def test_the_seal(results: Results, kind: str, text: str) -> None:
@@ -160,7 +193,7 @@ def test_the_seal(results: Results, kind: str, text: str) -> None:
     assert f"{text} · backprop-parity" in reader.said
 
 
-@pytest.mark.parametrize("results", [not_run(sample()), small(0)])
+@pytest.mark.parametrize("results", [not_run(sample()), small(0), alone(everything_wrong())])
 def test_nothing_run_has_no_tick(results: Results) -> None:
     assert "✓" not in render(results)
 
@@ -505,6 +538,182 @@ def test_a_training_run_has_its_row() -> None:
         assert text in said
 
 
+# --- seeded faults
+
+CHAPTER = "What the audit catches"
+
+
+def chapter_of(results: Results) -> str:
+    """The text of the chapter, in one line."""
+    said = " ".join(read(results).said.split())
+    return said[said.index(CHAPTER) : said.index("What it ran on")]
+
+
+def test_without_seeded_faults_there_is_no_chapter() -> None:
+    for missing in ({}, {"faults": None}, {"faults": {}}):
+        assert CHAPTER not in read(small() | missing).said
+
+
+def test_the_chapter_says_its_verdict() -> None:
+    assert f"✓ {proof.sentence(proved())}" in chapter_of(small() | {"faults": proved()})
+    assert f"✕ falls short {proof.sentence(everything_wrong())}" in chapter_of(small() | {"faults": everything_wrong()})
+
+
+def test_a_verdict_alone_stands_once() -> None:
+    said = " ".join(read(alone()).said.split())
+    assert said.count(proof.sentence(proved())) == 1
+    assert said.count("220 of 220") == 2, "in the sentence, and as a figure"
+
+
+def test_seeded_faults_alone_have_no_empty_chapter() -> None:
+    said = read(alone()).said
+    absent = (
+        "The ledger of equations",
+        "Activations, outputs and losses",
+        "A training run",
+        "in each cell",
+        "reports audit",
+    )
+    assert not any(text in said for text in absent)
+    assert "0 of 0" not in said
+    assert "python -m reports faults --engines" in said
+
+
+@pytest.mark.parametrize(
+    ("part", "heading"),
+    [
+        ("matrix", "The kill matrix"),
+        ("matrix", "By kind and engine"),
+        ("matrix", "Missed, or localised elsewhere"),
+        ("beside", "other people’s checkers"),
+        ("smallest", "The smallest detectable fault"),
+        ("alarms", "False alarms"),
+    ],
+)
+def test_a_part_that_was_not_measured_has_no_heading(part: str, heading: str) -> None:
+    assert heading in chapter_of(alone())
+    assert heading not in chapter_of(alone(without(part)))
+    assert all(other in chapter_of(alone(without(part))) for other in ("The audit is itself tried",))
+
+
+def test_the_matrix_shows_all_that_is_known_of_a_fault() -> None:
+    reader = read(alone())
+    said = " ".join(reader.said.split())
+    for text in (
+        "transposed-weight",
+        "the cause of transposed-weight",
+        "(14) in layer 1",
+        "tanh → sigmoid, half squared",
+    ):
+        assert text in said
+    assert "https://example.org/transposed" in reader.links
+    kinds = [(a.get("class") or "").replace(" first", "") for tag, a in reader.seen if tag == "td"]
+    counts = {kind: kinds.count(kind) for kind in ("killed", "unclaimed part", "not-run-tile", "broken", "listed")}
+    # three faults in two formats and stages, and one of them in one program
+    assert counts == {"killed": 10 + 2, "unclaimed part": 1, "not-run-tile": 1, "broken": 0, "listed": 0}
+
+
+def test_a_miss_is_unmistakable() -> None:
+    reader = read(alone(everything_wrong()))
+    assert tiles(reader, "broken first") == ["numpy: 9 of 10 killed, 1 missed; torch-eager: 10 of 10 killed"]
+    said = chapter_of(alone(everything_wrong()))
+    for text in ("✕ 1 missed", "✕ 99 of 100", "Seed 4: its step changes by 13 times", "≠ 1 localised elsewhere"):
+        assert text in said
+    assert "No draw is missed" not in said
+    assert [("open" in a) for tag, a in reader.seen if tag == "details" and a.get("class") == "engine-maps"] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_nothing_missed_is_said() -> None:
+    assert "No draw is missed, and every draw that is killed is localised." in chapter_of(alone())
+
+
+def test_many_notes_are_folded_but_there() -> None:
+    found = proved(matrix=[miss(cell) for _ in range(4) for cell in proved()["matrix"]])
+    said = chapter_of(alone(found))
+    assert f"{len(found['matrix']) - page.SHOWN} more" in said
+    assert said.count("Seed 4:") == len(found["matrix"])
+
+
+def test_the_audit_is_the_first_of_the_checkers() -> None:
+    reader = read(alone())
+    rows = [a.get("class") for tag, a in reader.seen if tag == "tr"]
+    assert rows.count("ours") == 1
+    said = chapter_of(alone())
+    said = said[said.index("other people’s checkers") :]
+    assert said.index("audit") < said.index("close") < said.index("gradcheck")
+    for text in (
+        "torch-eager, expressed anew",
+        "torch-eager, called",
+        "10 of 20",
+        "50 %",
+        "|o − e| ≤ 1e-5",
+        "16 of 16",
+    ):
+        assert text in said
+    bars = [a["style"] for tag, a in reader.seen if tag == "i" and a.get("class") == "use-4" and a.get("style")]
+    assert bars == [f"width: {share}%" for share in (100, 100, 50, 50, 100, 100, 25, 25)]
+
+
+def test_the_smallest_faults_stand_beside_their_floor() -> None:
+    said = chapter_of(alone())
+    assert "45.6 | 1,23044.4 | 1,200" in said
+    assert "A smaller change is indistinguishable at this precision" in said
+    assert "in 500 draws of torch-eager" in said
+    another = limit("9", network=f"tanh → {PLANTED}, hinge")
+    assert f"(9) of {PLANTED}" in read(alone(proved(smallest=[limit("9"), another]))).said
+
+
+def test_an_equation_that_was_not_measured_in_a_format_has_a_dash() -> None:
+    found = proved(smallest=[limit("9"), limit("14"), limit("14", "float64")])
+    said = chapter_of(alone(found))
+    assert said[said.index("(9)") + 3 :].split("(14)")[0].count("—") == 2
+
+
+def test_a_false_alarm_shows_how_to_see_it_again() -> None:
+    said = chapter_of(alone(everything_wrong()))
+    for text in (
+        "(14) in layer 2, 1.01 times",
+        "malformed trace",
+        "reports.alarms.replay('numpy', 2026",
+        "kinks: tanh",
+    ):
+        assert text in said
+    assert "No false alarm." not in said
+    assert "No false alarm." in chapter_of(alone())
+
+
+def test_many_alarms_are_cut_and_the_rest_counted() -> None:
+    found = proved(alarms=honest() | {"alarms": [alarm(replay=f"again({n})") for n in range(60)]})
+    said = chapter_of(alone(found))
+    assert "10 more alarms not listed here" in said
+    assert "again(49)" in said
+    assert "again(50)" not in said
+
+
+def test_what_a_divergence_explains_leads_to_its_row() -> None:
+    results = small() | {"faults": proved(), "divergences": [divergence()]}
+    assert "#divergence-softplus-linear" in read(results).links
+    said = chapter_of(results)
+    assert "18 findings that a listed divergence explains" in said
+    assert "6: celu/derivative" in said, "a row that the page does not have is named all the same"
+    assert "12 draws left out, for 1 reason" in said
+
+
+def test_a_large_matrix_stays_a_small_page() -> None:
+    """Each fault adds a row, not a cell for every engine: less than 2 kB."""
+    few, many = proved(), proved()
+    for n in range(100):
+        many["panel"].append(many["panel"][0] | {"name": f"fault-{n}"})
+        many["matrix"] += [
+            cell | {"fault": f"fault-{n}"} for cell in few["matrix"] if cell["fault"] == "transposed-weight"
+        ]
+    assert 0 < len(render(alone(many))) - len(render(alone(few))) < 100 * 2000
+
+
 # --- text
 
 
@@ -512,6 +721,7 @@ def plant(value: Any) -> Any:
     """The same results with a script in every string that is no word of the schema."""
     if isinstance(value, dict):
         kept = ("verdict", "ratio", "observed", "expected", "allowed", "schema", "checked", "k", "measured", "ulp")
+        kept += ("matrix", "smallest", "beside", "panel", "by", "found")  # see PLANTED_FAULTS
         return {k: v if k in kept else plant(v) for k, v in value.items()}
     if isinstance(value, list):
         return [plant(item) for item in value]
@@ -528,7 +738,7 @@ def plant_keys(results: Results) -> Results:
     for row in results.get("divergences", []):
         for key in ("engines", "status", "reproducer"):
             row[key][PLANTED] = "1"
-    if "times" in results:
+    if results.get("times"):
         results["times"]["seconds"][PLANTED] = {"compile": 1.0, PLANTED: 2.0}
     return results
 
@@ -559,6 +769,44 @@ def test_each_field_is_shown_and_escaped(key: str, field: str) -> None:
     html = render(results)
     assert PLANTED not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+PLANTED_FAULTS = {
+    "panel": ("kind", "cause", "equation", "network"),
+    "beside": ("engine", "numbers"),
+    "smallest": ("engine",),
+    "not_run": (0,),
+    "alarm": ("engine", "dtype", "kind", "replay", "reason"),
+    "left": ("engine", "reason"),
+    "by": ("kind",),
+}
+
+
+@pytest.mark.parametrize(("part", "field"), [(part, f) for part, fields in PLANTED_FAULTS.items() for f in fields])
+def test_each_field_of_seeded_faults_is_shown_and_escaped(part: str, field: Any) -> None:
+    found = everything_wrong()
+    said = found["alarms"]
+    targets = {"alarm": said["alarms"][1], "left": said["not_run"][0], "by": said["by"][0]}
+    target = targets[part] if part in targets else found["not_run"] if part == "not_run" else found[part][0]
+    target[field] = PLANTED
+    html = render(alone(found))
+    assert PLANTED not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_names_of_faults_rules_engines_and_stages_are_escaped() -> None:
+    found = everything_wrong()
+    for cell in found["matrix"]:
+        cell |= {key: f"{cell[key]}{PLANTED}" for key in ("fault", "engine", "stage")}
+    found["panel"] = [about | {"name": f"{about['name']}{PLANTED}"} for about in found["panel"]]
+    for row in found["beside"]:
+        row["rule"] += PLANTED if row["rule"] != "audit" else ""
+        for key in ("killed", "false_alarms"):
+            row[key] = {f"{stage}{PLANTED}": said for stage, said in row[key].items()}
+    found["alarms"]["explained"]["rows"][PLANTED] = 1
+    reader = read(alone(found))
+    assert "script" not in {tag for tag, _ in reader.seen}
+    assert reader.said.count(PLANTED) > 20
 
 
 def test_a_quote_does_not_leave_its_attribute() -> None:
