@@ -26,6 +26,9 @@ Record = dict[str, Any]
 Place = tuple[str, int]
 """Equation and layer."""
 
+Parameter = tuple[str, int]
+"""W or b, and layer."""
+
 ENGINES = ("numpy", "torch-eager", "jax-jit")
 
 COMPILED = ("torch-compile", "jax-whole")
@@ -185,8 +188,7 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
     """Plant a fault in one step of an optimiser and audit it, and the honest steps of its window, each by itself.
 
     The change is that of the element which the audit finds the worst, in each parameter that the fault is planted in.
-    What breaks in the honest step as well is no sign of the fault; where it is found first, it names no fault either,
-    nor does what is found in another step of the window.
+    What breaks in the honest steps as well is no sign of the fault; where it is found first, it names no fault either.
     """
     which, at = (engine, fault.setting, dtype, stage, seed, fault.window), planted_at(fault, seed)
     with quiet():
@@ -194,7 +196,9 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
         before, after = (moment.new_w, moment.new_state), planted_step(engine, fault, dtype, stage, moment)
         wrong = findings(engine, fault.setting, dtype, stage, moment, *after)
         moves = [
-            moved_at_worst(finding, *(kept_as(finding.equation, place, *left) for left in (before, after)), dtype)
+            moved_at_worst(
+                dtype, finding, kept_as(finding.equation, place, *before), kept_as(finding.equation, place, *after)
+            )
             for place, of_place in wrong.items()
             for finding in of_place
             if finding.equation in fault.equations
@@ -203,12 +207,14 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
     change, in_u = (max(column) for column in zip(*moves, strict=True))
     if found.keys() <= aside.keys():
         return Draw(seed, False, None, change, in_u, 0.0)
-    (step, place, _), first = next(iter(found.items()))
-    said = first.equation if step == at and place in wrong else f"{first.equation} in an honest step"
+    key, first = next(iter(found.items()))
+    said = f"{first.equation} of the honest step" if key in aside else first.equation
     return Draw(seed, True, (said, first.layer), change, in_u, first.ratio)
 
 
-def broken(steps: Sequence[dict[Place, list[au.Finding]]]) -> dict[tuple[int, Place, str], au.Finding]:
+def broken(
+    steps: Sequence[dict[Parameter, list[au.Finding]]],
+) -> dict[tuple[int, Parameter, str], au.Finding]:
     """What does not hold, by step, parameter and line, in the order of the computation."""
     return {
         (step, place, finding.equation): finding
@@ -219,7 +225,7 @@ def broken(steps: Sequence[dict[Place, list[au.Finding]]]) -> dict[tuple[int, Pl
     }
 
 
-def moved_at_worst(finding: au.Finding, before: Array | float, after: Array | float, dtype: str) -> tuple[float, float]:
+def moved_at_worst(dtype: str, finding: au.Finding, before: Array | float, after: Array | float) -> tuple[float, float]:
     """How far a fault moves something, in allowances at the element with the worst ratio, and in u, the largest."""
     moved = np.asarray(np.abs(np.subtract(after, before)))
     in_u = worst(moved, np.asarray(UNIT_ROUNDOFF[dtype] * np.abs(before)))

@@ -149,7 +149,7 @@ class UpdateFault(Fault):
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """What a finding may call it: (2a) of weights and (2b) of biases, or the line in whichever form an engine has."""
+        """What a finding may call it: (2a) of weights, (2b) of biases, or the line, in the form that an engine has."""
         if self.site in ("2a", "2b"):
             return tuple({"W": "2a", "b": "2b"}[which] for which in self.of)
         lines, _, line = self.site.partition(": ")
