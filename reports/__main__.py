@@ -318,6 +318,11 @@ def faults(options: argparse.Namespace, console: Console) -> int:
     """Measure what the audit catches, and put it into results.json, beside the campaign that is there."""
     from reports.faults import Request, measure  # torch's compiler serves this verb and the tests alone
 
+    if "alarms" in options.only and not set(options.engines) & set(ENGINES_SWEPT):
+        raise UsageError(
+            f"alarms are counted in {', '.join(ENGINES_SWEPT)}, not in {', '.join(options.engines)}: name one of them, "
+            "or leave alarms out of --only"
+        )
     folder = results.writable(options.out)
     path = folder / "results.json"
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()

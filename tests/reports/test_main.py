@@ -770,3 +770,10 @@ def test_a_sweep_that_is_cut_off_goes_on(call, tmp_path, monkeypatch):
     assert call("sweep", *arguments, "--out", tmp_path)[0] == 0
     found = json.loads((tmp_path / "scalar_accuracy.json").read_text(encoding="utf-8"))
     assert {entry["function"] for entry in found["entries"]} == {"tanh", "huber"}
+
+
+def test_alarms_want_an_honest_engine(tmp_path, capsys):
+    arguments = ["faults", "--engines", "jax-whole", "--only", "alarms", "--out", str(tmp_path)]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert "not in jax-whole" in said.out + said.err
