@@ -774,6 +774,6 @@ def test_a_sweep_that_is_cut_off_goes_on(call, tmp_path, monkeypatch):
 
 def test_alarms_want_an_honest_engine(tmp_path, capsys):
     arguments = ["faults", "--engines", "jax-whole", "--only", "alarms", "--out", str(tmp_path)]
-    assert main(arguments) == 2
+    assert command.main(arguments) == 2
     said = capsys.readouterr()
     assert "not in jax-whole" in said.out + said.err
