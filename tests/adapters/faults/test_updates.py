@@ -79,7 +79,7 @@ def called(value):
 
 
 def nowhere(fault):
-    """The same fault, planted nowhere: its parameters are left by the honest optimiser, with their own hyperparameters."""
+    """The same fault, planted nowhere: the honest optimiser, with the hyperparameters that belong there."""
     own = SETTINGS[fault.setting].biases
     return replace(fault, wrong=as_it_is, made="", given=lambda h, t: {**h, **own})
 
