@@ -170,11 +170,12 @@ def read_as_zero(A: Array, B: Array, r: Rounding, N: int = 1) -> Array | float:
 
     η (Σ_f |A_if| + N Σ_f |B_ft|)
 
-    Each operand is off by less than η, the smallest normal number, and multiplied by the other.
+    Each operand is off by less than η, the smallest normal number, and multiplied by the other. η comes first, since
+    the sums of numbers near the largest may exceed it.
     """
     if not r.read:
         return 0.0
-    return r.read * (np.abs(A).sum(axis=1)[:, np.newaxis] + N * np.abs(B).sum(axis=0))
+    return (r.read * np.abs(A)).sum(axis=1)[:, np.newaxis] + (r.read * N * np.abs(B)).sum(axis=0)
 
 
 LARGE = 2**20
