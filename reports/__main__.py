@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from adapters.contract import ENGINES, Adapter, AdapterError, load
+from adapters.faults.planting import PLANTED
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import Case, CaseError, choose, from_json
 from reference.cases import COMBINATIONS, Combination, once
@@ -28,7 +29,7 @@ DIVERGENCES = "backprop-parity/divergences/1"
 ENGINES_SWEPT = tuple(name for name in ENGINES if name != "jax-whole")
 """Engines with functions of their own: jax-whole's are those of jax-jit."""
 
-FAULT_ENGINES = ("numpy", "torch-eager", "jax-jit", "torch-compile", "jax-whole")
+FAULT_ENGINES = tuple(PLANTED)
 FAULT_PARTS = ("matrix", "beside", "smallest", "alarms")
 
 ONCE = frozenset(once())

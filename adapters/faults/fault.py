@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Tensor = Any
@@ -26,6 +27,20 @@ A fault is `wrong(m, honest, *operands)`: `honest` is the engine's own function 
 the gradient that arrives: δ in NumPy, δ/N where the framework averages the loss. What a fault makes of g is therefore
 linear in g, but for those that add, clip or round.
 """
+
+LINEAR: dict[str, Callable[..., Tensor]] = {
+    "δW": lambda g, a, W: g @ W,
+    "dW": lambda g, a, W: g.T @ a,
+    "db": lambda g, a, W: g.sum(0),
+}
+"""The three gradients of a linear layer, by the site of each."""
+
+
+def linear_rule(site: str, wrong: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """The gradients of a, W and b, that of the site by `wrong`: (honest, g, a, W) -> the gradient."""
+    rules: dict[str, Callable[..., Tensor]] = {**LINEAR, site: partial(wrong, LINEAR[site])}
+    return lambda g, a, W, b: tuple(rule(g, a, W) for rule in rules.values())
+
 
 PRECISIONS = ("bfloat16", "float16", "float32", "float64")
 """From the coarsest on."""

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adapters.faults.fault import Fault, Machine
+from adapters.faults.fault import LINEAR, Fault, Machine, linear_rule
 from adapters.faults.memory import remembered
 from adapters.jax_jit import ACTIVATIONS, LOSSES, JaxJit, JaxWhole, Steps, layer, total
 from reference.case import Case
@@ -31,12 +31,8 @@ def linear(a: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
     return a @ W.T + b
 
 
-RULES: dict[str, Callable[..., jax.Array]] = {
-    "δW": lambda g, a, W: g @ W,
-    "dW": lambda g, a, W: g.T @ a,
-    "db": lambda g, a, W: g.sum(0),
-}
-"""The three gradients of a linear layer."""
+OF_THE_LOSS = ("8", "1", "dL")
+"""The sites that are steps of `total`; all others are of `layer`."""
 
 
 def zeros(tree: Any) -> Any:
@@ -56,9 +52,8 @@ def planted_layer(fault: Fault, on: Callable[[Callable[..., Any]], Machine]) -> 
             return (z := wrong(linear, a, W, b) + probe), value(z, given)
         if fault.site == "a":
             return (z := linear(a, W, b) + probe), wrong(lambda z: value(z, given), z)
-        if fault.site in RULES:
-            rules: dict[str, Callable[..., jax.Array]] = {**RULES, fault.site: partial(wrong, RULES[fault.site])}
-            planted = with_rule(linear, lambda g, a, W, b: (rule(g, a, W) for rule in rules.values()))
+        if fault.site in LINEAR:
+            planted = with_rule(linear, linear_rule(fault.site, wrong))
             return (z := planted(a, W, b) + probe), value(z, given)
 
         def rule(g: jax.Array, z: jax.Array, given: Any) -> tuple[jax.Array, Any]:
@@ -104,7 +99,7 @@ class PlantedJax(JaxJit):
         """The wrong function; a fault that remembers another Case needs another."""
         past, b_below = remembered(self.fault, case, lambda x: self.place(x, case))
         m = partial(Machine, jnp, digits, largest=LARGEST[case.dtype], share=1.0, past=past, b_below=b_below)
-        if self.fault.site in ("8", "1", "dL"):
+        if self.fault.site in OF_THE_LOSS:
             return planted_total(self.fault, m(f=jnp.tanh))
         return planted_layer(self.fault, lambda f: m(f=f))
 
@@ -117,7 +112,7 @@ class PlantedJax(JaxJit):
         if self.fault.remembers or case.dtype not in self.compiled:
             self.compiled[case.dtype] = self.planted(case)
         wrong, fault = self.compiled[case.dtype], self.fault
-        if fault.site in ("8", "1", "dL"):
+        if fault.site in OF_THE_LOSS:
             return Steps((layer,) * case.last, wrong)
         return Steps(tuple(wrong if l == fault.layer else layer for l in case.layers), total)
 

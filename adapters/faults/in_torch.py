@@ -8,7 +8,7 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from adapters.faults.fault import Fault, Machine
+from adapters.faults.fault import LINEAR, Fault, Machine, linear_rule
 from adapters.faults.memory import remembered
 from adapters.torch_eager import Function, Layer, Loss, Network, TorchEager
 from reference.case import Case
@@ -72,7 +72,7 @@ class PlantedTorch(TorchEager):
             return linear, partial(wrong, f)
         if fault.site in ("f_h'", "f_o'"):
             return linear, with_rule(f, partial(wrong, pullback(f)))
-        if fault.site in RULES:
+        if fault.site in LINEAR:
             return with_rule(linear, linear_rule(fault.site, wrong)), f
         return linear, f
 
@@ -93,20 +93,6 @@ class PlantedTorch(TorchEager):
 
             return with_rule(total, lambda g, p, y: (g * wrong(derivative, p, y) / len(p), None)), every
         return total, every
-
-
-RULES: dict[str, Function] = {
-    "δW": lambda g, a, W: g @ W,
-    "dW": lambda g, a, W: g.T @ a,
-    "db": lambda g, a, W: g.sum(0),
-}
-"""The three gradients of a linear layer."""
-
-
-def linear_rule(site: str, wrong: Function) -> Callable[..., Any]:
-    """The gradients of a, W and b, one of them wrong."""
-    rules: dict[str, Function] = {**RULES, site: partial(wrong, RULES[site])}
-    return lambda g, a, W, b: tuple(rule(g, a, W) for rule in rules.values())
 
 
 class PlantedCompiled(PlantedTorch):

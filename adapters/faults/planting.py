@@ -8,8 +8,8 @@ from adapters.faults.fault import Fault
 PLANTED = {
     "numpy": "adapters.faults.in_numpy:PlantedNumpy",
     "torch-eager": "adapters.faults.in_torch:PlantedTorch",
-    "torch-compile": "adapters.faults.in_torch:PlantedCompiled",
     "jax-jit": "adapters.faults.in_jax:PlantedJax",
+    "torch-compile": "adapters.faults.in_torch:PlantedCompiled",
     "jax-whole": "adapters.faults.in_jax:PlantedWhole",
 }
 """The engines that faults are planted in: name -> where the class is."""
