@@ -79,7 +79,8 @@ def backward_error(
         summed, size = delta[l + 1] @ W, rd.product_of_sizes(delta[l + 1], W)
         df = rd.steepest(case.f_h, z[l], r)
         df_error = rd.derivative_error(case.f_h, z[l], r) + rd.carried_slope(case.f_h, z[l], z_error[l])
-        local = rd.eq_14_error(df, df_error, summed, size, len(W), r, rd.amplified(case.f_h, z[l]))
+        read = rd.read_as_zero(delta[l + 1], W, r, case.samples)
+        local = rd.eq_14_error(df, df_error, summed, size, len(W), r, rd.amplified(case.f_h, z[l]), read)
         error[l] = local + (df + df_error) * (error[l + 1] @ np.abs(W))
 
     dW: dict[int, Array] = {}

@@ -202,8 +202,12 @@ def audit(options: argparse.Namespace, console: Console) -> int:
     }
     seconds = time.perf_counter() - clock
     about = results.environment(adapters, options.seed, started, seconds)
-    found = results.jsonable({"schema": results.SCHEMA, "environment": about, "request": request, **found})
+    chapters, left_out = results.carried(folder / "results.json", about)
+    found = {"schema": results.SCHEMA, "environment": about, "request": request, **found, **chapters}
+    found = results.jsonable(found)
     results.write(folder / "results.json", results.dump(found))
+    for line in left_out:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(terminal.summary(found))
     for line in terminal.breaks(found):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)

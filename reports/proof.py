@@ -216,10 +216,15 @@ def beside_table(rows: Sequence[Record]) -> Table:
             escape(row["rule"]),
             *numbers,
             f"{refused}/{of}",
-            size_text(float(f"{number(row['milliseconds']):.2g}")),
+            milliseconds_text(number(row["milliseconds"])),
             style="bold red" if bad else "bold" if row["rule"] == AUDIT else None,
         )
     return table
+
+
+def milliseconds_text(time: float) -> str:
+    """Two digits, or one where the column has no room for more: 63, 0.39, 0.004."""
+    return size_text(float(f"{time:.2g}" if time >= 0.01 else f"{time:.1g}"))
 
 
 def smallest_table(rows: Sequence[Record]) -> Table:

@@ -56,6 +56,34 @@ def empty(seed: int, started: str) -> dict[str, Any]:
     return {"schema": SCHEMA, "environment": about, "request": {}, "cells": [], "training": [], "times": None}
 
 
+CHAPTERS = ("faults", "trajectories")
+"""What is measured apart from a campaign, each with an environment of its own."""
+
+SAME = ("python", "platform", "processor", "versions")
+"""What of an environment must be the same for a chapter to be of this machine and these versions."""
+
+
+def carried(path: Path, about: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The chapters that stand in a file and were measured in this environment; and why others are left out."""
+    if not path.exists():
+        return {}, []
+    try:
+        before = load(path)
+    except ResultsError as error:
+        return {}, [f"{error}: it is replaced"]
+    kept, said = {}, []
+    for name in CHAPTERS:
+        if name not in before:
+            continue
+        measured_in = before[name].get("environment", {})
+        other = [key for key in SAME if measured_in.get(key) != about[key]]
+        if other:
+            said.append(f"{name} were measured with another {', '.join(other)}: left out, measure them again")
+        else:
+            kept[name] = before[name]
+    return kept, said
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -705,6 +705,36 @@ def test_seeded_faults_measured_again_take_the_place_of_the_old(call, two, tmp_p
     assert "alarms" not in written(tmp_path)["faults"]
 
 
+def measured_before(folder, **otherwise):
+    """A results.json with seeded faults, measured here, or in another environment."""
+    about = results.jsonable(results.environment([], 7, "2026-01-02T03:04:05+00:00", 1.0)) | otherwise
+    found = samples.small() | {"faults": samples.proved() | {"environment": about}}
+    (folder / "results.json").write_text(results.dump(found), encoding="utf-8")
+    return written(folder)["faults"]
+
+
+def test_an_audit_keeps_seeded_faults_that_were_measured_here(call, tmp_path):
+    faults = measured_before(tmp_path)
+    assert call("audit", *SMALL, "--out", tmp_path)[0] == 0
+    assert written(tmp_path)["faults"] == faults
+
+
+def test_an_audit_leaves_seeded_faults_of_another_environment_out_and_says_so(call, tmp_path):
+    measured_before(tmp_path, versions={"torch": "0.1"}, python="2.7")
+    status, text, _ = call("audit", *SMALL, "--out", tmp_path)
+    assert status == 0
+    assert "faults were measured with another python, versions: left out" in text
+    assert "faults" not in written(tmp_path)
+
+
+def test_an_audit_says_that_it_replaces_results_of_another_schema(call, tmp_path):
+    (tmp_path / "results.json").write_text('{"schema": "old"}', encoding="utf-8")
+    status, text, _ = call("audit", *SMALL, "--out", tmp_path)
+    assert status == 0
+    assert "'old'" in text
+    assert "it is replaced" in text
+
+
 def test_results_that_are_none_are_not_overwritten_by_seeded_faults(call, out):
     assert str(out / "results.json") in refused(call, out, "faults", *FEW, "--out", out)
 

@@ -311,3 +311,8 @@ def test_what_falls_short_is_red():
     assert styles(proved(beside=[checker(share=0.5)]), 1) == ["bold red"]
     rows = [audited(alarms=1), audited("mine", numbers=0), audited("yours")]
     assert styles(proved(alarms=honest() | {"by": rows}), 3) == ["bold red", "bold red", None]
+
+
+@pytest.mark.parametrize(("time", "text"), [(63.4, "63"), (0.388, "0.39"), (0.0044, "0.004"), (0.01, "0.01")])
+def test_a_time_fits_its_column(time, text):
+    assert proof.milliseconds_text(time) == text
