@@ -47,10 +47,14 @@ class Adapter(Protocol):
 
 
 class Trainer(Protocol):
-    """An engine that trains: `train` yields every step of gradient descent."""
+    """An engine that trains. One without `trains` is asked for gradient descent by (2a) and (2b) alone."""
 
     def train(self, case: Case, plan: Plan) -> Iterator[Step]:
         """The steps of the plan from the Case's parameters; the Case's batch is the whole training set."""
+        ...
+
+    def trains(self, plan: Plan) -> bool | str:
+        """True, or the reason why this engine has no such optimiser, schedule or clipping."""
         ...
 
 

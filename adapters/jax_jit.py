@@ -1,17 +1,19 @@
 """JAX under jit: jax.nn, optax and jax.value_and_grad; what is compiled for one network serves every other."""
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adapters import jax_optimisers as optim
 from adapters.contract import AdapterError, supported
-from reference.arrays import Array
+from reference.arrays import Array, layers, tree
 from reference.case import Case, Trace
+from reference.optimisers import States
 from reference.rounding import FORMATS
 from reference.training import Plan, Step
 
@@ -139,18 +141,6 @@ def vjp(f: str, W: jax.Array, b: jax.Array, z_prev: jax.Array, cotangent: jax.Ar
     return jax.vjp(lambda W, b, z: ACTIVATIONS[f](z, **given) @ W.T + b, W, b, z_prev)[1](cotangent)
 
 
-@cache
-def compiled_update(learning_rate: float) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
-    """optax.sgd, and its jitted update."""
-    optimiser = optax.sgd(learning_rate)
-
-    def update(gradients: Parameters, state: Any, parameters: Parameters) -> Any:
-        updates, state = optimiser.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state
-
-    return optimiser, jax.jit(update)
-
-
 def float64(tree: Any) -> Any:
     """A tree of arrays with their own values in float64."""
     return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), jax.device_get(tree))
@@ -164,6 +154,20 @@ def given_in(case: Case) -> Given:
 def names_of(case: Case) -> Names:
     """The names of the Case's network."""
     return Names(case.hidden, case.output, case.loss, case.last, case.criterion.on_logits)
+
+
+def by_layer(states: States, name: str) -> Any:
+    """Something that is kept, as a tree of the parameters' own form."""
+    kept = {place: cast(Array, state[name]) for place, state in states.items()}
+    return {"W": layers(kept, "W"), "b": layers(kept, "b")}
+
+
+def by_place(kept: Any, parameters: Any, steps: int) -> States:
+    """What is kept of every parameter; where optax does not count, the steps made."""
+    count = float(kept.get("t", steps))
+    trees = {name: tree(values["W"], values["b"]) for name, values in kept.items() if name != "t"}
+    places = tree(parameters["W"], parameters["b"])
+    return {place: {"t": count, **{name: of[place] for name, of in trees.items()}} for place in places}
 
 
 LOWERING, COMPILING = "/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration"
@@ -246,17 +250,34 @@ class JaxJit:
         trace = Trace(float(loss), gradient["W"], gradient["b"], losses, z, a, delta)
         return trace, gradients
 
+    def trains(self, plan: Plan) -> bool | str:
+        return optim.trains(plan)
+
     def train(self, case: Case, plan: Plan) -> Iterator[Step]:
-        """Steps of optax.sgd."""
-        parameters = self.place({"W": dict(case.W), "b": dict(case.b)}, case)
-        optimiser, update = compiled_update(plan.learning_rate)
-        state = optimiser.init(parameters)
-        for batch in plan.batches:
+        """Steps of optax, from what it had kept where the plan goes on with a run."""
+        before = {"W": dict(case.W), "b": dict(case.b)}
+        parameters = self.place(before, case)
+        made, names = optim.make(plan), optim.OPTIMISERS[plan.optimiser.name].kept
+        state = made.init(parameters)
+        if plan.states is not None:
+            kept = {ours: self.place(by_layer(plan.states, ours), case) for ours in names.values() if ours != "t"}
+            state = made.resume(state, kept, plan.done)
+        for steps, batch in enumerate(plan.batches, start=plan.done):
             trace, gradients = self.traced(case, parameters, case.x[batch], case.y[batch])
-            new, state = update(gradients, state, parameters)
-            before, after = float64(parameters), float64(new)
-            yield Step(before["W"], before["b"], trace, after["W"], after["b"])
-            parameters = new
+            with jax.numpy_dtype_promotion("standard"):  # optax subtracts β^t, t an int32, from 1
+                parameters, state, kept, rate, clipped = made.update(gradients, state, parameters, np.int32(steps))
+            after, kept, clipped = float64((parameters, kept, clipped))
+            yield Step(
+                before["W"],
+                before["b"],
+                trace,
+                after["W"],
+                after["b"],
+                by_place(kept, before, steps + 1),
+                float(rate),
+                None if clipped is None else tree(clipped["W"], clipped["b"]),
+            )
+            before = after
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         inputs = self.place((case.W[layer], case.b[layer], z_prev, cotangent), case)

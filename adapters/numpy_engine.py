@@ -7,7 +7,7 @@ from reference import network
 from reference.arrays import Array
 from reference.case import Case, Trace
 from reference.rounding import ACCUMULATED_IN, rounded
-from reference.training import Plan, Step, descend
+from reference.training import Plan, Step, train
 
 
 class NumpyEngine:
@@ -29,7 +29,10 @@ class NumpyEngine:
         return network.as_written
 
     def train(self, case: Case, plan: Plan) -> Iterator[Step]:
-        return descend(case, plan, self.trace, case.dtype)
+        return train(case, plan, self.trace, case.dtype)
+
+    def trains(self, plan: Plan) -> bool | str:
+        return True
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         f, computed_in = case.activation(layer - 1), ACCUMULATED_IN[case.dtype]

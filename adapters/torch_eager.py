@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters import torch_optimisers as optim
 from adapters.contract import AdapterError, supported
-from reference.arrays import Array, Layers
+from reference.arrays import Array, Layers, layers, tree
 from reference.case import Case, Trace
 from reference.training import Plan, Step
 
@@ -126,7 +128,7 @@ def array(tensor: Tensor) -> Array:
 
 
 class TorchEager:
-    """torch.nn.functional, torch.autograd.grad and torch.optim.SGD, without compilation."""
+    """torch.nn.functional, torch.autograd.grad and torch.optim, without compilation."""
 
     name = "torch-eager"
 
@@ -209,19 +211,38 @@ class TorchEager:
             delta={l: len(x) * d_probes[l] for l in case.layers},
         )
 
+    def trains(self, plan: Plan) -> bool | str:
+        return optim.trains(plan)
+
     def train(self, case: Case, plan: Plan) -> Iterator[Step]:
-        """Steps of torch.optim.SGD."""
+        """Steps of torch.optim, from what it had kept where the plan goes on with a run."""
         W, b = self.parameters(case.W, case), self.parameters(case.b, case)
         x, y = self.tensor(case.x, case), self.tensor(case.y, case)
-        optimiser = torch.optim.SGD([*W.values(), *b.values()], lr=plan.learning_rate)
-        for batch in plan.batches:
+        w = tree(W, b)
+        made = optim.make(plan.optimiser.name, plan.optimiser.hyperparameters, list(w.values()))
+        schedule = optim.scheduled(made, plan)
+        names = optim.OPTIMISERS[plan.optimiser.name].kept
+        for place, kept in (plan.states or {}).items():
+            made.state[w[place]] = optim.loaded(kept, w[place], names)
+        before = {place: array(p) for place, p in w.items()}
+        for number, batch in enumerate(plan.batches):
             rows = torch.from_numpy(batch).to(self.device)
-            old_W, old_b = ({l: array(p[l]) for l in case.layers} for p in (W, b))
             trace = self.traced(case, W, b, x[rows], y[rows])
-            for l in case.layers:
-                W[l].grad, b[l].grad = self.tensor(trace.dW[l], case), self.tensor(trace.db[l], case)
-            optimiser.step()
-            yield Step(old_W, old_b, trace, *({l: array(p[l]) for l in case.layers} for p in (W, b)))
+            for (which, l), p in w.items():
+                p.grad = self.tensor((trace.dW if which == "W" else trace.db)[l], case)
+            clipped = None
+            if plan.clipping is not None:
+                optim.CLIPPINGS[plan.clipping.form](list(w.values()), plan.clipping.limit)
+                clipped = {place: array(cast(Tensor, p.grad)) for place, p in w.items()}
+            rate = float(made.param_groups[0]["lr"])
+            made.step()
+            if schedule is not None:
+                schedule.step()
+            after = {place: array(p) for place, p in w.items()}
+            state = {place: optim.shown(made, p, names, plan.done + number + 1) for place, p in w.items()}
+            old, new = ((layers(values, "W"), layers(values, "b")) for values in (before, after))
+            yield Step(*old, trace, *new, state, rate, clipped)
+            before = after
 
     def layer_vjp(self, case: Case, layer: int, z_prev: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         f = case.activation(layer - 1)

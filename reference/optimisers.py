@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from reference import rounding as rd
-from reference.arrays import Array
+from reference.arrays import Array, Place
 from reference.audit import Finding, MalformedTrace, finding, quiet
 from reference.bounded import Bounded, Format, absolute, either, exactly, maximum, once_rounded, plain, sign, sqrt
 
@@ -37,6 +37,9 @@ Lines = Mapping[str, Line]
 
 State = Mapping[str, Array | float]
 """What is kept from step to step: an array of w's shape under each name, and single numbers, `SINGLE`."""
+
+States = Mapping[Place, State]
+"""What is kept of every parameter."""
 
 SINGLE = ("t", "mu_product")
 """What is kept once for a whole array: the step count, and the product of the momenta in NAdam."""
@@ -445,6 +448,15 @@ class Optimiser:
             made = line(*(now[needed] for needed in needs(line)))
             now[name] = stored(made) if name in self.observed and name not in SINGLE else made
         return now["w"], {name: now[name] for name in self.kept}
+
+    @property
+    def learning_rate(self) -> float:
+        """η"""
+        return self.hyperparameters["learning_rate"]
+
+    def at_rate(self, learning_rate: float) -> "Optimiser":
+        """The same with another η."""
+        return replace(self, hyperparameters={**self.hyperparameters, "learning_rate": learning_rate})
 
     @property
     def observed(self) -> tuple[str, ...]:

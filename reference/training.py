@@ -1,60 +1,191 @@
-"""The training cycle: batches drawn once for all engines, and one step of gradient descent after another."""
+"""The training cycle: batches drawn once for all engines, and one step of an optimiser after another."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference import equations as eq
-from reference.arrays import Array, Layers
+from reference.arrays import Array, Layers, Place, Tree, layers, tree
+from reference.audit import Finding, MalformedTrace, audit, audit_update
 from reference.case import Case, Trace
+from reference.clipping import Clipping, audit_clipping
+from reference.optimisers import Optimiser, State, States, audit_step, optimiser
 from reference.rounding import ACCUMULATED_IN, rounded
+from reference.schedules import Schedule, audit_rate
+
+Batches = tuple[NDArray[np.intp], ...]
+"""The samples of every step."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a training run does: the samples of each batch, in order, and the learning rate η."""
+    """What a training run does.
 
-    batches: tuple[NDArray[np.intp], ...]
-    learning_rate: float
+    batches     the samples of every step, in order
+    optimiser   its form and hyperparameters; the schedule takes its share of the learning rate η
+    schedule    η_t
+    clipping    what the gradient is clipped by, if it is
+    done        steps that were made before the first of these
+    states      what the optimiser keeps from them; None: what it starts with
+    """
+
+    batches: Batches
+    optimiser: Optimiser
+    schedule: Schedule = field(default_factory=Schedule)
+    clipping: Clipping | None = None
+    done: int = 0
+    states: States | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """η"""
+        return self.optimiser.learning_rate
+
+    def start(self, W: Layers, b: Layers, dtype: str) -> dict[Place, State]:
+        """What the optimiser keeps before the first step, in a format."""
+        if self.states is not None:
+            return dict(self.states)
+        return {
+            place: {
+                name: rounded(value, dtype) if isinstance(value, np.ndarray) else value
+                for name, value in self.optimiser.init(array).items()
+            }
+            for place, array in tree(W, b).items()
+        }
+
+    def rate(self, step: int) -> float:
+        """η of a step, the first of the plan being 0."""
+        return self.schedule.rate(self.learning_rate, self.done + step)
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step as the engine made it: its parameters before, the trace on its batch, its parameters after."""
+    """One step as the engine made it.
+
+    W, b          its parameters before
+    trace         on the step's batch
+    new_W, new_b  its parameters after
+    new_state     what its optimiser keeps, by ("W", l) and ("b", l), under the names of `reference.optimisers`
+    rate          the η that it used; a plan with a schedule asks for it
+    clipped       the gradient that its optimiser was given, where the plan has it clipped
+    """
 
     W: Layers
     b: Layers
     trace: Trace
     new_W: Layers
     new_b: Layers
+    new_state: States = field(default_factory=dict)
+    rate: float | None = None
+    clipped: Tree | None = None
 
 
-def draw_plan(rng: np.random.Generator, samples: int, size: int, epochs: int, learning_rate: float) -> Plan:
+BATCHINGS = ("full", "mini", "stochastic")
+"""Batches of all samples, of some, of one."""
+
+
+def draw_batches(rng: np.random.Generator, samples: int, size: int, epochs: int) -> Batches:
     """Batches of `size`; an epoch sees every sample once, in an order of its own, and its last batch may be smaller."""
     batches: list[NDArray[np.intp]] = []
     for _ in range(epochs):
         order = rng.permutation(samples)
         batches += [order[start : start + size] for start in range(0, samples, size)]
-    return Plan(tuple(batches), learning_rate)
+    return tuple(batches)
 
 
-def descend(case: Case, plan: Plan, trace: Callable[[Case], Trace], dtype: str = "float64") -> Iterator[Step]:
-    """Gradient descent by (2a) and (2b) in `dtype`, with gradients from `trace`."""
-    W, b = case.W, case.b
-    for batch in plan.batches:
+def descent(batches: Batches, learning_rate: float) -> Plan:
+    """Gradient descent by (2a) and (2b), with one η for all steps."""
+    return Plan(batches, optimiser("gradient_descent", learning_rate=learning_rate))
+
+
+def is_descent(plan: Plan) -> bool:
+    """Whether a plan is nothing but (2a) and (2b)."""
+    return plan.optimiser.name == "gradient_descent" and not plan.optimiser.hyperparameters["weight_decay"]
+
+
+# --- the reference's own training
+
+
+def train(case: Case, plan: Plan, trace: Callable[[Case], Trace], dtype: str = "float64") -> Iterator[Step]:
+    """The steps of a plan in `dtype`, with gradients from `trace`.
+
+    In half precision a line is computed in float32, and rounded where it is kept.
+    """
+    w, state = tree(case.W, case.b), plan.start(case.W, case.b, dtype)
+    for number, batch in enumerate(plan.batches):
+        W, b, rate = layers(w, "W"), layers(w, "b"), plan.rate(number)
         now = trace(case.with_parameters(W, b).on_batch(case.x[batch], case.y[batch]))
-        new_W = {l: update(eq.eq_2a, W[l], now.dW[l], plan.learning_rate, dtype) for l in case.layers}
-        new_b = {l: update(eq.eq_2b, b[l], now.db[l], plan.learning_rate, dtype) for l in case.layers}
-        yield Step(W, b, now, new_W, new_b)
-        W, b = new_W, new_b
+        g = tree(now.dW, now.db)
+        clipped = None if plan.clipping is None else clip(plan.clipping, g, dtype)
+        made = update(plan.optimiser.at_rate(rate), g if clipped is None else clipped, state, w, dtype)
+        w, state = {place: new for place, (new, _) in made.items()}, {place: kept for place, (_, kept) in made.items()}
+        yield Step(W, b, now, layers(w, "W"), layers(w, "b"), state, rate, clipped)
+
+
+def clip(clipping: Clipping, g: Tree, dtype: str) -> dict[Place, Array]:
+    """The clipped gradient, computed in `dtype` and rounded to it."""
+    computed_in = ACCUMULATED_IN[dtype]
+    left = clipping.clipped({place: array.astype(computed_in) for place, array in g.items()})
+    return {place: rounded(array, dtype) for place, array in left.items()}
 
 
 def update(
-    equation: Callable[[Array, Array, float], Array], old: Array, gradient: Array, learning_rate: float, dtype: str
-) -> Array:
-    """(2a) or (2b) carried out in `dtype`; in half precision, computed in float32 and rounded once."""
-    format = np.dtype(ACCUMULATED_IN[dtype])
-    new = equation(old.astype(format), gradient.astype(format), format.type(learning_rate))
-    return rounded(new, dtype)
+    made: Optimiser, g: Tree, state: States, w: Tree, dtype: str
+) -> dict[Place, tuple[Array, dict[str, Array | float]]]:
+    """The new w and state of every parameter, computed in `dtype`."""
+    computed_in = ACCUMULATED_IN[dtype]
+
+    def placed(value: Array | float) -> Array | float:
+        return value.astype(computed_in) if isinstance(value, np.ndarray) else value
+
+    def stored(value: Array) -> Array:
+        return value if computed_in == dtype else rounded(value, dtype).astype(computed_in)
+
+    made_of = {}
+    for place, old in w.items():
+        before = {name: placed(value) for name, value in state[place].items()}
+        new, kept = made.update(g[place].astype(computed_in), before, old.astype(computed_in), stored)
+        made_of[place] = (
+            new.astype(np.float64),
+            {n: x.astype(np.float64) if isinstance(x, np.ndarray) else x for n, x in kept.items()},
+        )
+    return made_of
+
+
+# --- the audit of a step
+
+
+def audit_training(
+    case: Case, plan: Plan, number: int, state: States, step: Step, engine: str | None = None
+) -> list[Finding]:
+    """Every number that a step of training left: the trace, η_t, the clipped gradient, what is kept, and w.
+
+    `case` has the parameters before the step, and its batch; `state` is what the step before left. Each is held on the
+    engine's own operands: the update on the engine's η and clipped gradient. Gradient descent is held to (2a) and (2b).
+    Raises MalformedTrace if the step is not one of this plan.
+    """
+    findings = audit(case, step.trace, engine)
+    made, g = plan.optimiser, tree(step.trace.dW, step.trace.db)
+    rate = plan.rate(number)
+    if plan.schedule.name != "constant":
+        if step.rate is None:
+            raise MalformedTrace("the rate is missing")
+        rate, t = step.rate, plan.done + number
+        findings.append(audit_rate(plan.schedule, plan.learning_rate, t, rate, case.dtype, engine))
+    if plan.clipping is not None:
+        if step.clipped is None:
+            raise MalformedTrace("the clipped gradient is missing")
+        findings += audit_clipping(plan.clipping, g, step.clipped, case.dtype)
+        g = dict(step.clipped)
+    if is_descent(plan):
+        given = replace(step.trace, dW=layers(g, "W"), db=layers(g, "b"))
+        return findings + audit_update(case, given, step.new_W, step.new_b, rate)
+    now, new = made.at_rate(rate), tree(step.new_W, step.new_b)
+    for place, w in tree(case.W, case.b).items():
+        if place not in new or place not in step.new_state:
+            raise MalformedTrace(f"new {place[0]} or state of layer {place[1]} is missing")
+        findings += audit_step(
+            now, case.dtype, w, state[place], g[place], new[place], step.new_state[place], place[1], engine
+        )
+    return findings

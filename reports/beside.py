@@ -18,7 +18,7 @@ from reference import network
 from reference.arrays import Array
 from reference.audit import audit, first_break
 from reference.case import Case, Trace
-from reference.training import Plan, Step, descend
+from reference.training import Plan, Step, descent, train
 from reports.campaign import loaded
 from reports.comparators import CURVES, RULES, Rule, quantities
 from reports.kills import parts, quiet
@@ -92,11 +92,11 @@ def curve(adapter: Engine, case: Case) -> Array:
 @lru_cache(maxsize=64)
 def expected_curve(case: Case) -> Array:
     """The losses of the reference's ten steps, in float64."""
-    return losses(descend(replace(case, dtype="float64"), plan(case), network.trace))
+    return losses(train(replace(case, dtype="float64"), plan(case), network.trace))
 
 
 def plan(case: Case) -> Plan:
-    return Plan((np.arange(case.samples),) * STEPS, LEARNING_RATE)
+    return descent((np.arange(case.samples),) * STEPS, LEARNING_RATE)
 
 
 def losses(steps: Iterator[Step]) -> Array:

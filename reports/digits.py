@@ -2,24 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from adapters.contract import FAILURES, Adapter, describe
 from reference import network
-from reference.arrays import Layers
-from reference.audit import Finding, MalformedTrace, audit, audit_update
-from reference.case import Case, CaseError, Trace
+from reference.arrays import Array
+from reference.audit import MalformedTrace
+from reference.case import Case, CaseError
 from reference.cases import Combination
 from reference.datasets import Split, digits
-from reference.diagnosis import diagnose, diagnose_update
 from reference.initialisers import glorot_uniform
 from reference.metrics import accuracy
 from reference.rounding import rounded
-from reference.training import Plan, Step, descend, draw_plan
-from reports.campaign import Clock, Record, Tally, about, cell_id, generator, judged_as, loaded, outcome
+from reference.training import Plan, Step, descent, draw_batches
+from reference.training import train as descend
+from reports.campaign import Clock, Record, Tally, about, cell_id, generator, loaded, outcome
+from reports.training import flat, steps, trains
 
 WIDTHS = (64, 32, 10)
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
@@ -35,37 +34,16 @@ def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
     W = {l: rounded(rounded(glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]), "float32"), dtype) for l in layers}
     b = {l: np.zeros(WIDTHS[l]) for l in layers}
     case = Case(*NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
-    plan = draw_plan(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS, LEARNING_RATE)
-    return split, case, plan
+    batches = draw_batches(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS)
+    return split, case, descent(batches, LEARNING_RATE)
 
 
-def reference_weights(case: Case, plan: Plan) -> list[np.ndarray[Any, Any]]:
+def reference_weights(case: Case, plan: Plan) -> list[Array]:
     """The weights after every step of the reference in float64, which runs apart from every engine."""
     return [flat(step.new_W, step.new_b) for step in descend(replace(case, dtype="float64"), plan, network.trace)]
 
 
-def flat(W: Layers, b: Layers) -> np.ndarray[Any, Any]:
-    """All parameters as one vector θ."""
-    return np.concatenate([array.ravel() for layers in (W, b) for array in layers.values()])
-
-
-def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
-    """Raise MalformedTrace unless a step starts from exactly what the step before left."""
-    for name, layers, left in (("W", W, left_W), ("b", b, left_b)):
-        for l in left:
-            if l not in layers or not np.array_equal(layers[l], left[l]):
-                raise MalformedTrace(f"{name} of layer {l} is not what the step before left")
-
-
-def diagnosis(update: tuple[Case, Trace, Layers, Layers, float], engine: str | None, finding: Finding) -> str | None:
-    """Why a finding about a step does not hold: `update` is the step's Case and Trace, new W and b, and η."""
-    case, trace, *_ = update
-    if finding.equation in ("2a", "2b"):
-        return diagnose_update(*update, finding)
-    return diagnose(case, trace, finding, engine)
-
-
-def predicted(case: Case, step: Step, data: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
+def predicted(case: Case, step: Step, data: tuple[Array, Array]) -> float:
     """Accuracy on a data set of the network that a step left."""
     x, y = data
     _, a = network.forward(case, step.new_W, step.new_b, x)
@@ -81,20 +59,12 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
     scores: dict[str, float] = {}
     epoch = len(plan.batches) // EPOCHS
     try:
-        if (supported := adapter.supports(case)) is not True:
-            verdict, reason = "not-run", str(supported)
-        elif not hasattr(adapter, "train"):
-            verdict, reason = "not-run", f"{adapter.name} has no train"
+        if (able := trains(adapter, case, plan)) is not True:
+            verdict, reason = "not-run", str(able)
         else:
             reference = reference_weights(case, plan)
-            W, b = case.W, case.b
-            for step, batch in zip(adapter.train(case, plan), plan.batches, strict=True):
-                require_start(step.W, step.b, W, b)
-                W, b = step.new_W, step.new_b
-                now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-                engine, update = judged_as(adapter, device), (now, step.trace, step.new_W, step.new_b, LEARNING_RATE)
-                findings = audit(now, step.trace, engine) + audit_update(*update)
-                curves["ratio"].append(tally.add(findings, done, partial(diagnosis, update, engine)))
+            for step, _, ratio in steps(adapter, device, case, plan, tally):
+                curves["ratio"].append(ratio)
                 curves["loss"].append(float(step.trace.loss))
                 apart = np.linalg.norm(flat(step.new_W, step.new_b) - reference[done])
                 curves["drift"].append(float(apart / np.linalg.norm(reference[done])))

@@ -16,7 +16,7 @@ from reference.audit import Finding
 from reference.case import Case, Trace
 from reference.rounding import rounded
 from reference.running_error import propagate
-from reference.training import Plan
+from reference.training import descent
 
 LEARNING_RATE = 0.1
 """η of (2a, 2b): not a binary fraction, so that its rounding counts."""
@@ -62,7 +62,7 @@ def experiments(
 
 def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[Finding]:
     """(2a) and (2b): one step of the engine's optimiser on the whole batch."""
-    plan = Plan((np.arange(case.samples),), LEARNING_RATE)
+    plan = descent((np.arange(case.samples),), LEARNING_RATE)
     for step, _ in zip(train(case, plan), plan.batches, strict=True):
         yield from audit.audit_update(case, step.trace, step.new_W, step.new_b, LEARNING_RATE)  # type: ignore[attr-defined]
 

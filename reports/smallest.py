@@ -23,7 +23,7 @@ from reference.audit import Check, Finding
 from reference.case import Case
 from reference.cases import Combination, Shape, draw_case
 from reference.rounding import DTYPES, FORMATS, UNIT_ROUNDOFF, Rounding, rounded
-from reference.training import Plan, Step
+from reference.training import Step, descent
 from reports.experiments import LEARNING_RATE
 
 Record = dict[str, Any]
@@ -178,7 +178,7 @@ def draw(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.
     case = draw_case(rng, combination, SHAPE, dtype)
     if (reason := adapter.supports(case)) is not True:
         raise MeasurementError(f"engine {adapter.name!r} cannot be measured: {reason}")
-    plan = Plan((np.arange(case.samples),), LEARNING_RATE)
+    plan = descent((np.arange(case.samples),), LEARNING_RATE)
     (step,) = cast(Trainer, adapter).train(case, plan)
     vjp, vjps = cast(LayerVjp, adapter).layer_vjp, {}
     for l in case.layers:

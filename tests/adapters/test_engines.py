@@ -13,7 +13,7 @@ from reference.case import Case, Trace
 from reference.cases import Combination, Shape, cover, draw_case
 from reference.losses import LOSSES
 from reference.rounding import DTYPES, HALF, UNIT_ROUNDOFF, rounded
-from reference.training import Plan
+from reference.training import descent
 
 COVER = cover()
 
@@ -217,7 +217,7 @@ def test_a_trace_leaves_its_case_alone(engine, dtype):
     case = drawn(TANH, dtype)
     before = [array.copy() for array in (*case.W.values(), *case.b.values(), case.x, case.y)]
     engine.trace(case)
-    list(engine.train(case, Plan((np.arange(case.samples),) * 2, 0.5)))
+    list(engine.train(case, descent((np.arange(case.samples),) * 2, 0.5)))
     after = [*case.W.values(), *case.b.values(), case.x, case.y]
     for old, new in zip(before, after, strict=True):
         assert np.array_equal(old, new)
@@ -397,7 +397,7 @@ def test_what_an_engine_lacks_is_named(engine, monkeypatch, table, name):
 def plan():
     """Steps on batches of two sizes, with a learning rate that no format holds exactly."""
     order = np.random.default_rng(0).permutation(12)
-    return Plan((order[:8], order[8:], order[2:10]), 0.1)
+    return descent((order[:8], order[8:], order[2:10]), 0.1)
 
 
 def training_case(dtype):

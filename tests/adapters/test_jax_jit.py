@@ -12,7 +12,7 @@ from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import Combination, Shape, draw_case
 from reference.rounding import DTYPES
-from reference.training import Plan
+from reference.training import descent
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_the_whole_network_is_one_program(engine_named, compiled, shape):
 
 def test_training_compiles_once_for_a_batch_size(jax_engine, compiled, shape):
     case = drawn("tanh", "sigmoid", "huber", shape)
-    plan = Plan((np.arange(8), np.arange(5, 13), np.arange(1, 9)), 0.7)
+    plan = descent((np.arange(8), np.arange(5, 13), np.arange(1, 9)), 0.7)
     steps = jax_engine.train(case, plan)
     next(steps)
     assert "update" in compiled()
@@ -161,7 +161,7 @@ def test_the_whole_computation_has_the_cases_dtype(jax_engine, monkeypatch, dtyp
     case = drawn("elu", "leaky_relu", "smooth_l1", Shape((4, 4, 4, 4), 8), dtype)
     case = replace(case, parameters={"hidden": {"alpha": 2.0}, "output": {"slope": 0.5}, "loss": {"beta": 2.0}})
     jax_engine.trace(case)
-    list(jax_engine.train(case, Plan((np.arange(8),), 0.1)))
+    list(jax_engine.train(case, descent((np.arange(8),), 0.1)))
     jax_engine.layer_vjp(case, 2, np.ones((8, 4)), np.ones((8, 4)))
     assert {str(found) for found in seen} == {dtype}, f"dtypes are {set(seen)}, but should be {dtype} alone"
 

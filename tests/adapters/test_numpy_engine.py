@@ -7,7 +7,7 @@ from adapters.numpy_engine import NumpyEngine
 from reference import network
 from reference.cases import Combination, Shape, draw_case
 from reference.rounding import HALF, rounded
-from reference.training import draw_plan
+from reference.training import descent, draw_batches
 
 COMBINATION = Combination("gelu", "softmax", "categorical_cross_entropy")
 
@@ -49,6 +49,6 @@ def test_half_precision_is_computed_in_float32_and_stored(dtype):
 
 def test_training_takes_the_loss_down():
     case = case_of("float64")
-    plan = draw_plan(np.random.default_rng(0), case.samples, case.samples, 20, 0.5)
+    plan = descent(draw_batches(np.random.default_rng(0), case.samples, case.samples, 20), 0.5)
     losses = [step.trace.loss for step in NumpyEngine().train(case, plan)]
     assert losses[-1] < losses[0], f"the loss is {losses[-1]} after {losses[0]}, but should be less"

@@ -11,14 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adapters import jax_jit, torch_eager
+from adapters import jax_jit, jax_optimisers, torch_eager, torch_optimisers
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import initial
 from adapters.faults.planting import planted
-from reference import activations, equations, losses, training
+from reference import activations, losses, training
 from reference.audit import audit, audit_update, first_break
 from reference.cases import Combination, Shape, draw_case
-from reference.training import Plan
+from reference.training import descent
 from reports.kills import ENGINES, quiet
 
 SQUARE = Shape((4, 4, 4, 4), 8)
@@ -199,60 +199,61 @@ WRONG_RATE = 1.5
 """Far enough from 1 for a step that half precision rounds to a few digits."""
 
 
-def wrong_rate_in_numpy(patch):
+def update_in_numpy(wrong):
+    """The reference's update, made wrongly: `wrong` has the right one, and what that is given."""
     right = training.update
-    patch.setattr(training, "update", lambda eq, old, g, eta, dtype: right(eq, old, g, eta * WRONG_RATE, dtype))
+
+    def update(made, g, state, w, dtype):
+        return wrong(right, made, g, state, w, dtype)
+
+    return lambda patch: patch.setattr(training, "update", update)
 
 
-def no_bias_in_numpy(patch):
-    right = training.update
-    patch.setattr(
-        training, "update", lambda eq, old, g, *rest: old.copy() if eq is equations.eq_2b else right(eq, old, g, *rest)
-    )
+def wrong_rate(right, made, g, state, w, dtype):
+    return right(made.at_rate(made.learning_rate * WRONG_RATE), g, state, w, dtype)
 
 
-def uphill_in_numpy(patch):
-    right = training.update
-    patch.setattr(training, "update", lambda eq, old, g, *rest: right(eq, old, -g, *rest))
+def no_bias(right, made, g, state, w, dtype):
+    return {
+        place: (w[place], kept) if place[0] == "b" else (new, kept)
+        for place, (new, kept) in right(made, g, state, w, dtype).items()
+    }
+
+
+def uphill(right, made, g, state, w, dtype):
+    return right(made, {place: -array for place, array in g.items()}, state, w, dtype)
 
 
 def sgd_in_torch(**options):
-    sgd = torch.optim.SGD
-    return lambda patch: patch.setattr(torch_eager.torch.optim, "SGD", lambda p, lr: sgd(p, lr=lr, **options))
-
-
-def wrong_rate_in_torch(patch):
-    sgd = torch.optim.SGD
-    patch.setattr(torch_eager.torch.optim, "SGD", lambda p, lr: sgd(p, lr=lr * WRONG_RATE))
+    form = torch_optimisers.OPTIMISERS["gradient_descent"]
+    wrong = form._replace(arguments=lambda h: form.arguments(h) | options)
+    return lambda patch: patch.setitem(torch_optimisers.OPTIMISERS, "gradient_descent", wrong)
 
 
 def no_bias_in_torch(patch):
-    sgd = torch.optim.SGD
-    patch.setattr(
-        torch_eager.torch.optim, "SGD", lambda p, lr: sgd([tensor for tensor in p if tensor.ndim == 2], lr=lr)
+    form = torch_optimisers.OPTIMISERS["gradient_descent"]
+    wrong = form._replace(
+        kind=lambda p, **given: torch.optim.SGD([tensor for tensor in p if tensor.ndim == 2], **given)
     )
+    patch.setitem(torch_optimisers.OPTIMISERS, "gradient_descent", wrong)
 
 
-def wrong_rate_in_jax(patch):
-    sgd = jax_jit.optax.sgd
-    patch.setattr(jax_jit.optax, "sgd", lambda eta: sgd(eta * WRONG_RATE))
-
-
-def uphill_in_jax(patch):
-    sgd = jax_jit.optax.sgd
-    patch.setattr(jax_jit.optax, "sgd", lambda eta: sgd(-eta))
+def sgd_in_jax(factor):
+    form = jax_optimisers.OPTIMISERS["gradient_descent"]
+    wrong = form._replace(chain=lambda h, rate: form.chain(h, factor * rate))
+    return lambda patch: patch.setitem(jax_optimisers.OPTIMISERS, "gradient_descent", wrong)
 
 
 UPDATES = [
-    ("numpy", wrong_rate_in_numpy, "2a"),
-    ("numpy", no_bias_in_numpy, "2b"),
-    ("numpy", uphill_in_numpy, "2a"),
-    ("torch-eager", wrong_rate_in_torch, "2a"),
+    ("numpy", update_in_numpy(wrong_rate), "2a"),
+    ("numpy", update_in_numpy(no_bias), "2b"),
+    ("numpy", update_in_numpy(uphill), "2a"),
+    ("torch-eager", sgd_in_torch(lr=WRONG_RATE * LEARNING_RATE), "2a"),
     ("torch-eager", no_bias_in_torch, "2b"),
     ("torch-eager", sgd_in_torch(weight_decay=0.5), "2a"),
     ("torch-eager", sgd_in_torch(maximize=True), "2a"),
-    ("jax-jit", wrong_rate_in_jax, "2a"),
-    ("jax-jit", uphill_in_jax, "2a"),
+    ("jax-jit", sgd_in_jax(WRONG_RATE), "2a"),
+    ("jax-jit", sgd_in_jax(-1), "2a"),
 ]
 
 
@@ -262,7 +263,7 @@ UPDATES = [
     ids=["rate", "no bias", "uphill", "torch rate", "torch no bias", "decay", "maximize", "jax rate", "jax uphill"],
 )
 def test_a_wrong_update_is_found(name, plant, equation, engine_named, monkeypatch, dtype):
-    case, plan, engine = case_of(dtype), Plan((np.arange(SQUARE.samples),), LEARNING_RATE), engine_named(name)
+    case, plan, engine = case_of(dtype), descent((np.arange(SQUARE.samples),), LEARNING_RATE), engine_named(name)
 
     def update():
         (step,) = engine.train(case, plan)
@@ -271,7 +272,7 @@ def test_a_wrong_update_is_found(name, plant, equation, engine_named, monkeypatc
     guilty, _ = update()
     assert guilty is None, f"{name} breaks {guilty}, but should hold"
     with monkeypatch.context() as patch:
-        patch.setattr(jax_jit, "compiled_update", jax_jit.compiled_update.__wrapped__)
+        patch.setattr(jax_optimisers, "compiled", jax_optimisers.compiled.__wrapped__)
         plant(patch)
         guilty, step = update()
     assert first_break(audit(case, step.trace)) is None, "the trace is wrong as well, but only the update should be"
@@ -284,7 +285,7 @@ def test_momentum_shows_in_the_second_step(engine_named, monkeypatch, dtype):
     case, everything = case_of(dtype), np.arange(SQUARE.samples)
     with monkeypatch.context() as patch:
         sgd_in_torch(momentum=0.9)(patch)
-        first, second = engine_named("torch-eager").train(case, Plan((everything, everything), LEARNING_RATE))
+        first, second = engine_named("torch-eager").train(case, descent((everything, everything), LEARNING_RATE))
     assert first_break(audit_update(case, first.trace, first.new_W, first.new_b, LEARNING_RATE)) is None
     now = case.with_parameters(second.W, second.b)
     guilty = first_break(audit_update(now, second.trace, second.new_W, second.new_b, LEARNING_RATE))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from adapters import torch_eager
+from adapters import torch_optimisers
 from adapters.torch_eager import LOSSES, TorchEager, array
 from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import COMBINATIONS, Combination, Shape, draw_case
 from reference.network import contributions
 from reference.rounding import eq_1_error, rounding
-from reference.training import Plan
+from reference.training import descent
 
 COMBINATION = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 
@@ -62,9 +62,12 @@ def test_an_array_is_a_copy():
 
 def test_the_update_is_that_of_the_optimiser(monkeypatch):
     """Not a formula of the adapter's: another optimiser in its place makes another step."""
-    case, plan = case_of(), Plan((np.arange(6),), 0.1)
+    case, plan = case_of(), descent((np.arange(6),), 0.1)
     (usual,) = TorchEager().train(case, plan)
-    monkeypatch.setattr(torch_eager.torch.optim, "SGD", torch.optim.Adam)
+    gradient_descent = torch_optimisers.OPTIMISERS["gradient_descent"]
+    monkeypatch.setitem(
+        torch_optimisers.OPTIMISERS, "gradient_descent", gradient_descent._replace(kind=torch.optim.Adam)
+    )
     (other,) = TorchEager().train(case, plan)
     assert not np.array_equal(usual.new_W[1], other.new_W[1])
 

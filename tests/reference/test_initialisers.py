@@ -28,7 +28,7 @@ from reference.initialisers import (
     uniform,
     zeros,
 )
-from reference.training import Plan, descend
+from reference.training import descent, train
 
 SEED = 2026
 LEVEL = 1e-6
@@ -334,7 +334,7 @@ def trained(initialiser, hidden):
     b = {l: np.zeros(WIDTHS[l]) for l in (1, 2)}
     x, y = rng.normal(size=(SAMPLES, WIDTHS[0])), rng.normal(size=(SAMPLES, WIDTHS[-1]))
     case = Case(hidden, "identity", "half_squared_error", "float64", W, b, x, y)
-    return list(descend(case, Plan((np.arange(SAMPLES),) * STEPS, 0.1), network.trace))
+    return list(train(case, descent((np.arange(SAMPLES),) * STEPS, 0.1), network.trace))
 
 
 def spread(W):

@@ -147,7 +147,7 @@ class Planted(NumpyEngine):
 
 class WrongRate(Planted):
     def train(self, case, plan):
-        return super().train(case, replace(plan, learning_rate=1.001 * plan.learning_rate))
+        return super().train(case, replace(plan, optimiser=plan.optimiser.at_rate(1.001 * plan.learning_rate)))
 
 
 class BiasLeftAsItIs(Planted):
