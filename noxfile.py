@@ -68,6 +68,13 @@ def divergences(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def trajectories(session: nox.Session) -> None:
+    """Train every optimiser in every engine, every step audited, and add that to the report (-- --steps, --epochs)."""
+    run(session, "-m", "reports", "trajectories", *session.posargs)
+    run(session, "-m", "reports", "render", success=(0, 1))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def faults(session: nox.Session) -> None:
     """Plant every seeded fault, audit honest engines, add what is caught to the report (-- --seeds, --cases)."""
     run(session, "-m", "reports", "faults", *session.posargs)

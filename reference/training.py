@@ -156,6 +156,15 @@ def update(
 # --- the audit of a step
 
 
+def used_rate(plan: Plan, number: int, step: Step) -> float:
+    """The η that a step is held to: its own where a schedule says it, which is audited, else that of the plan."""
+    if plan.schedule.name == "constant":
+        return plan.rate(number)
+    if step.rate is None:
+        raise MalformedTrace("the rate is missing")
+    return step.rate
+
+
 def audit_training(
     case: Case, plan: Plan, number: int, state: States, step: Step, engine: str | None = None
 ) -> list[Finding]:
@@ -167,11 +176,9 @@ def audit_training(
     """
     findings = audit(case, step.trace, engine)
     made, g = plan.optimiser, tree(step.trace.dW, step.trace.db)
-    rate = plan.rate(number)
+    rate = used_rate(plan, number, step)
     if plan.schedule.name != "constant":
-        if step.rate is None:
-            raise MalformedTrace("the rate is missing")
-        rate, t = step.rate, plan.done + number
+        t = plan.done + number
         findings.append(audit_rate(plan.schedule, plan.learning_rate, t, rate, case.dtype, engine))
     if plan.clipping is not None:
         if step.clipped is None:

@@ -18,7 +18,7 @@ from reference.case import Case, CaseError, choose, from_json
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports import campaign, digits, proof, results, terminal
+from reports import campaign, digits, proof, results, terminal, trained, trajectories
 from reports.ledger import status, verdict
 from reports.render import render
 
@@ -153,6 +153,15 @@ def parser() -> Parser:
     faults.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
     faults.add_argument("--seed", type=seed, default=SEED, help=f"of the honest cases (default {SEED})")
     faults.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
+
+    train = verbs.add_parser("trajectories", help="train every optimiser in every engine, every step audited")
+    train.add_argument("--engines", type=names(trajectories.ENGINES, "engine"), default=trajectories.ENGINES)
+    train.add_argument("--dtypes", type=names(trajectories.DTYPES, "dtype"), default=trajectories.DTYPES)
+    train.add_argument("--steps", type=positive, default=40, help="of each run of the spread (default 40)")
+    train.add_argument("--epochs", type=positive, default=20, help="on digits (default 20)")
+    train.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
+    train.add_argument("--seed", type=seed, default=SEED, help=f"of data, weights and batches (default {SEED})")
+    train.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
     bench = verbs.add_parser("bench", help="time the audit and the reference beside the engines")
     bench.add_argument("--rounds", type=positive, default=15, help="rounds of each, in turns (default 15)")
@@ -354,6 +363,34 @@ def faults(options: argparse.Namespace, console: Console) -> int:
     return 0 if proof.holds(proved) else 1
 
 
+def train(options: argparse.Namespace, console: Console) -> int:
+    """Train every optimiser in every engine, and put what was found into results.json, beside what is there."""
+    folder = results.writable(options.out)
+    path = folder / "results.json"
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    found = results.load(path) if path.exists() else results.empty(options.seed, started)
+    request = trajectories.Request(
+        options.engines, options.dtypes, options.steps, options.epochs, options.seed, options.workers
+    )
+    console.print(f"seed {options.seed}: {options.workers} workers", highlight=False)
+    with terminal.progress(console, "training") as bar:
+        task = bar.add_task("", total=None)
+        made = trajectories.measure(
+            request, lambda done, total, part: bar.update(task, completed=done, total=total, description=part)
+        )
+    seconds = time.perf_counter() - clock
+    made["environment"] = results.environment([], options.seed, started, seconds)
+    found["trajectories"] = results.jsonable(made)
+    results.write(path, results.dump(found))
+    for table in trained.tables(made):
+        console.print(table)
+    for line in trained.lines(made):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(trained.sentence(made), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
+    return 0 if trained.holds(made) else 1
+
+
 def bench(options: argparse.Namespace, console: Console) -> int:
     """Time the audit and the reference, and write bench.json."""
     from reports.bench import measure, tables
@@ -367,7 +404,15 @@ def bench(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-VERBS = {"audit": audit, "render": page, "divergences": divergences, "sweep": sweep, "faults": faults, "bench": bench}
+VERBS = {
+    "audit": audit,
+    "render": page,
+    "divergences": divergences,
+    "sweep": sweep,
+    "faults": faults,
+    "trajectories": train,
+    "bench": bench,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from reports.ledger import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Check, Item, severity
-from reports.words import counted, level, ratio_text, short_text, spaced
+from reports.ledger import Check, Item, severity
+from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, counted, level, ratio_text, short_text, spaced
 
 RANKS = (NOT_RUN, HOLDS, EXPLAINED, BREAKS)
 """Of the cells that share a tile, the one that ranks highest is shown."""

@@ -9,16 +9,28 @@ from typing import Any, NamedTuple
 
 from reference.audit import EQUATIONS
 from reports import proof as proofs
+from reports import trained
 from reports.results import number
-from reports.words import LABELS, UNKNOWN, clipped, context, counted, equation_text, listing, numbers_text, spans
+from reports.words import (
+    BREAKS,
+    EXPLAINED,
+    HOLDS,
+    LABELS,
+    NOT_RUN,
+    UNKNOWN,
+    clipped,
+    context,
+    counted,
+    equation_text,
+    listing,
+    numbers_text,
+    spans,
+)
 
 Record = dict[str, Any]
 Results = dict[str, Any]
 Column = tuple[str, str]
 """Engine and dtype."""
-
-HOLDS, BREAKS, EXPLAINED, NOT_RUN = "holds", "breaks", "explained", "not-run"
-"""How a cell stands; explained: it breaks, where a row of the divergences says that and why it does."""
 
 NUMBERS = tuple(range(1, 15))
 PARTS = {n: [equation for equation in EQUATIONS if re.fullmatch(rf"{n}[ab]?", equation)] for n in NUMBERS}
@@ -112,13 +124,14 @@ def standing(record: Record, found: dict[str, Check], listed: Collection[str]) -
 def status(results: Results) -> int:
     """The exit status: 0 if something holds, and what breaks is explained by a listed divergence; else 1.
 
-    Where the audit was measured on seeded faults, that must hold as well; it is enough where there is no campaign.
+    What was measured beside a campaign, seeded faults and trajectories, must hold as well; it is enough without one.
     """
     standings, proof = {item.stands for item in items(results)}, results.get("faults")
-    if proof and not proofs.holds(proof):
+    trajectories = results.get("trajectories")
+    if (proof and not proofs.holds(proof)) or (trajectories and not trained.holds(trajectories)):
         return 1
-    if proof and not standings:
-        return 0 if proofs.decided(proof) else 1
+    if (proof or trajectories) and not standings:
+        return 0 if trajectories or (proof and proofs.decided(proof)) else 1
     return 0 if HOLDS in standings and BREAKS not in standings else 1
 
 
@@ -307,15 +320,17 @@ def _shared(values: Iterable[str]) -> str:
 def verdict(results: Results) -> str:
     """What the campaign found, in a sentence. Only what was compared, and held, is said to hold.
 
-    Without a campaign it is what the audit catches; beside one, that it does not catch what is claimed is said first.
+    Without a campaign it is what the audit catches, and how training went; beside one, what of these does not hold is
+    said first.
     """
-    found, proof = items(results), results.get("faults")
-    if not proof:
-        return sentence(found)
-    if not found:
-        return proofs.sentence(proof)
-    doubt = "" if proofs.holds(proof) else "The audit itself falls short, see what it catches. "
-    return f"{doubt}{sentence(found)}"
+    found, proof, trajectories = items(results), results.get("faults"), results.get("trajectories")
+    apart = [proofs.sentence(proof)] if proof else []
+    apart += [trained.sentence(trajectories)] if trajectories else []
+    if apart and not found:
+        return " ".join(apart)
+    doubts = ["The audit itself falls short, see what it catches."] if proof and not proofs.holds(proof) else []
+    doubts += ["Training breaks, see the trajectories."] if trajectories and not trained.holds(trajectories) else []
+    return " ".join([*doubts, sentence(found)])
 
 
 def sentence(found: Sequence[Item]) -> str:

@@ -76,17 +76,20 @@ def plots(training: Sequence[dict[str, Any]]) -> list[Plot]:
     return [maker(drawn) for curve, maker in makers if any(curve in s.curves and s.curves[curve].size for s in drawn)]
 
 
-def loss(drawn: Sequence[Series]) -> Plot:
-    """The loss at each step. Runs that agree lie on one another, so the earlier ones are drawn wider."""
+def loss(drawn: Sequence[Series], of: str = "") -> Plot:
+    """The loss at each step. Runs that agree lie on one another, so the earlier ones are drawn wider.
+
+    `of` sets its ids apart from those of a like drawing on the page; so it does below.
+    """
     title = "Loss at each step"
     figure, axes = _canvas("step")
     _lines(axes, drawn, "loss", nested=True)
     _finite_limits(axes)
     caption = "Where engines agree, their lines lie on one another, the wider ones underneath."
-    return Plot(title, caption, to_svg(figure, "loss", title))
+    return Plot(title, caption, to_svg(figure, f"{of}loss", title))
 
 
-def validation(drawn: Sequence[Series]) -> Plot:
+def validation(drawn: Sequence[Series], of: str = "") -> Plot:
     """The accuracy on the validation set after each epoch."""
     title = "Validation accuracy after each epoch"
     figure, axes = _canvas("epoch")
@@ -95,7 +98,7 @@ def validation(drawn: Sequence[Series]) -> Plot:
     return Plot(
         title,
         "The share of held-out samples that are classified as labelled.",
-        to_svg(figure, "validation", title),
+        to_svg(figure, f"{of}validation", title),
     )
 
 
@@ -116,7 +119,32 @@ def drift(drawn: Sequence[Series]) -> Plot:
     return Plot(title, caption, to_svg(figure, "drift", title))
 
 
-def ratio(drawn: Sequence[Series]) -> Plot:
+def distance(drawn: Sequence[Series], envelopes: dict[str, NDArray[np.float64]]) -> Plot:
+    """‖θ_engine − θ_reference‖ after each step, on a log scale, under the envelope of its format, which is shaded."""
+    title = "Distance from the reference, and its envelope"
+    figure, axes = _canvas("step")
+    shown = [s for s in drawn if np.any(_positive(s.curves["distance"]) > 0)]
+    for s in {s.dash: s for s in shown}.values():
+        limit = envelopes[s.label]
+        steps = np.arange(1, limit.size + 1)
+        axes.fill_between(steps, _positive(limit), 0, color=GRID, alpha=0.45, linewidth=0)
+        axes.plot(steps, _positive(limit), color=ALLOWANCE, linewidth=1.2)
+    _lines(axes, shown, "distance", transform=_positive)
+    if shown:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.5 * min(np.nanmin(_positive(s.curves["distance"])) for s in shown))
+        axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
+    caption = (
+        "‖θ − θ_reference‖ on a log scale. The dark line is the envelope of a format: what one unit roundoff makes."
+    )
+    exact = [s.label for s in drawn if np.all(s.curves["distance"] == 0)]
+    if exact:
+        caption += f" Exactly 0 throughout, so not drawn: {', '.join(exact)}."
+    return Plot(title, caption, to_svg(figure, "distance", title))
+
+
+def ratio(drawn: Sequence[Series], of: str = "") -> Plot:
     """The worst ratio of all steps so far, which many runs can be read in, under the line of the allowance.
 
     A cross at the top is a step whose ratio is not a finite number.
@@ -139,7 +167,7 @@ def ratio(drawn: Sequence[Series]) -> Plot:
     caption = "The largest ratio of all steps so far; 1 is the whole allowance. Every step of every run is audited."
     if broken:
         caption += f" ✕ at the top: {broken} step{'s' if broken > 1 else ''} where the ratio is not a finite number."
-    return Plot(title, caption, to_svg(figure, "ratio", title))
+    return Plot(title, caption, to_svg(figure, f"{of}ratio", title))
 
 
 def power_of_ten(value: float) -> str:

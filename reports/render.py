@@ -16,10 +16,6 @@ from reports import heatmaps, plots, proof
 from reports import words as w
 from reports.chapter import Chapter, Figure, chapter
 from reports.ledger import (
-    BREAKS,
-    EXPLAINED,
-    HOLDS,
-    NOT_RUN,
     Cause,
     Column,
     Item,
@@ -35,6 +31,8 @@ from reports.ledger import (
     verdict,
 )
 from reports.results import number
+from reports.trained_page import page
+from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 
 __all__ = ["render", "verdict"]
 
@@ -90,12 +88,17 @@ def _page(results: Results) -> dict[str, Any]:
     rows = [row for row in every if row.equation in EQUATIONS or row.elements]
     broken, explained = causes(found), causes(found, EXPLAINED)
     apart, tried = divergences(results, explained), chapter(results.get("faults"))
+    trained = page(results.get("trajectories"))
+    apart_from = (
+        (tried.figures, tried.replay) if tried else (trained["figures"], trained["replay"]) if trained else None
+    )
     return {
         "results": results,
         "verdict": verdict(results),
-        "seal": seal(found, tried),
-        "figures": key_figures(results, found, every) if found or not tried else tried.figures,
+        "seal": seal(found, tried, trained),
+        "figures": key_figures(results, found, every) if found or not apart_from else apart_from[0],
         "chapter": tried,
+        "trained": trained,
         "audited": bool(found),
         "broken": broken,
         "in_common": in_common([b for cause in broken for b in cause.breaks]),
@@ -117,7 +120,7 @@ def _page(results: Results) -> dict[str, Any]:
         "plots": [(plot, Markup(plot.svg)) for plot in plots.plots(results["training"])],
         "training": [training_row(item) for item in found if item.training],
         "started": started(results),
-        "replay": replay(results) if found or not tried else tried.replay,
+        "replay": replay(results) if found or not apart_from else apart_from[1],
     }
 
 
@@ -133,14 +136,16 @@ class Seal:
     text: str
 
 
-def seal(found: Iterable[Item], tried: Chapter | None = None) -> Seal:
+def seal(found: Iterable[Item], tried: Chapter | None = None, trained: Record | None = None) -> Seal:
     """Breaks where anything does that no divergence explains, or where the audit does not catch what it should."""
     counts = Counter(item.stands for item in found)
     if counts[BREAKS]:
         return Seal(BREAKS, "✕", "breaks")
     if tried and not tried.holds:
         return Seal(BREAKS, "✕", "the audit falls short")
-    if tried and tried.decided and not counts:
+    if trained and not trained["holds"]:
+        return Seal(BREAKS, "✕", "training breaks")
+    if not counts and (trained or (tried and tried.decided)):
         return Seal(HOLDS, "✓", "holds")
     if counts[HOLDS]:
         return Seal(HOLDS, "✓", "holds, but for listed divergences" if counts[EXPLAINED] else "holds")

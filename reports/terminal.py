@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from reports.ledger import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Cause, Check, Item, causes, columns, items
+from reports.ledger import Cause, Check, Item, causes, columns, items
 from reports.results import number
-from reports.words import clipped, counted, ratio_text
+from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, clipped, counted, ratio_text
 
 Record = dict[str, Any]
 

@@ -13,7 +13,7 @@ from reference.audit import EQUATIONS, Finding, MalformedTrace
 from reference.case import Case
 from reference.diagnosis import diagnose, diagnose_update
 from reference.optimisers import States
-from reference.training import Plan, Step, audit_training, is_descent
+from reference.training import Plan, Step, audit_training, is_descent, used_rate
 from reports.campaign import Tally, judged_as
 
 
@@ -65,7 +65,7 @@ def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
 def diagnosis(case: Case, plan: Plan, number: int, step: Step, engine: str | None, finding: Finding) -> str | None:
     """Why a finding about a step does not hold, where that is known; a line of an optimiser says it itself."""
     if finding.equation in ("2a", "2b"):
-        trace, rate = step.trace, plan.rate(number) if step.rate is None else step.rate
+        trace, rate = step.trace, used_rate(plan, number, step)
         if step.clipped is not None:
             trace = replace(trace, dW=layers(step.clipped, "W"), db=layers(step.clipped, "b"))
         return diagnose_update(case, trace, step.new_W, step.new_b, rate, finding)

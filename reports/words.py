@@ -55,6 +55,9 @@ LABELS = {
     "13": Equation(HIDDEN_LAYERS, "from layer to layer", "∂z_t^{l+1}/∂z_f^l = w_tf^{l+1} f_h'(z_f^l)"),
     "14": Equation(HIDDEN_LAYERS, "error term", "δ_f^l = f_h'(z_f^l) Σ_t δ_t^{l+1} w_tf^{l+1}"),
 }
+HOLDS, BREAKS, EXPLAINED, NOT_RUN = "holds", "breaks", "explained", "not-run"
+"""How a cell or training run stands; explained: it breaks, where a listed divergence says that and why it does."""
+
 UNKNOWN = Equation("Other checks", "not an equation of the note", "")
 
 

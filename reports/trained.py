@@ -1,0 +1,152 @@
+"""What trajectories say: how each run stands, the verdict, and tables for the terminal."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from reports.proof import grid, place_text
+from reports.results import number
+from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, counted, listing, ratio_text
+
+Record = dict[str, Any]
+
+
+def stands(run: Record) -> str:
+    """How a run stands, both gates together; it is not taken at its word.
+
+    A run holds where something was compared, every ratio is within 1, and it stayed in its envelope. What a known
+    departure breaks, it explains, and with it that the run leaves the envelope.
+    """
+    if run["verdict"] == NOT_RUN:
+        return NOT_RUN
+    within = bool(run["checked"]) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in run["checked"].values())
+    if run["verdict"] == HOLDS and within and run["free"] and inside(run):
+        return HOLDS
+    return EXPLAINED if run["verdict"] == BREAKS and run["explained"] and run["reason"] is None else BREAKS
+
+
+def inside(run: Record) -> bool:
+    """Whether a run stayed in its envelope; NaN is outside."""
+    return run["free"]["left"] is None and number(run["free"]["ratio"]) <= 1
+
+
+def every(found: Record) -> list[Record]:
+    """All runs."""
+    return [*found["spread"], *found["digits"]]
+
+
+def holds(found: Record) -> bool:
+    """Whether some run holds, and none breaks without an explanation; and engines agree where they should."""
+    standings = {stands(run) for run in every(found)}
+    return HOLDS in standings and BREAKS not in standings and not disagreeing(found)
+
+
+def disagreeing(found: Record) -> list[str]:
+    """In float64, engines whose predictions on the test set are not the first one's."""
+    runs = [run for run in found["digits"] if run["dtype"] == "float64" and run["scores"]]
+    return [run["engine"] for run in runs[1:] if predictions(run) != predictions(runs[0])]
+
+
+def predictions(run: Record) -> Any:
+    return run["scores"]["test"].get("predicted")
+
+
+def sentence(found: Record) -> str:
+    """The verdict in a sentence or two."""
+    runs = [run for run in every(found) if stands(run) != NOT_RUN]
+    counts = [stands(run) for run in runs]
+    steps, engines = sum(run["steps"] for run in runs), list(dict.fromkeys(run["engine"] for run in runs))
+    said = f"{counts.count(HOLDS):,} of {counted(len(runs), 'training run')} hold"
+    if counts.count(EXPLAINED):
+        said += f", {counts.count(EXPLAINED):,} break where a known departure explains it"
+    if counts.count(BREAKS):
+        said += f", {counts.count(BREAKS):,} break"
+    said += f": {steps:,} steps of {listing(engines) or 'no engine'}, each audited by itself"
+    if worst := [number(run["free"]["ratio"]) for run in runs if stands(run) == HOLDS]:
+        said += f", and at most {max(worst):.2f} of the way to the edge of the envelope"
+    if others := disagreeing(found):
+        said += f". {listing(others)} predict otherwise than {found['digits'][0]['engine']} in float64"
+    return f"{said}."
+
+
+def tables(found: Record) -> list[Table]:
+    """What a person sees: the spread by optimiser and engine; the digits by engine and dtype."""
+    return [spread_table(found["spread"]), digits_table(found["digits"])]
+
+
+MARKS = {HOLDS: "", EXPLAINED: "*", BREAKS: "✕"}
+
+
+def spread_table(runs: Sequence[Record]) -> Table:
+    """A row an optimiser: the worst ratio of its steps, and the largest share of the envelope, of each engine."""
+    engines = list(dict.fromkeys(run["engine"] for run in runs))
+    table = grid(
+        "every optimiser: worst ratio of a step, and the largest share of the envelope",
+        ("optimiser",),
+        [f"{engine}\nratio share" for engine in engines],
+        "–: not there; *: some break, where a known departure explains it",
+    )
+    for name in dict.fromkeys(run["optimiser"] for run in runs):
+        of = [[run for run in runs if run["optimiser"] == name and run["engine"] == engine] for engine in engines]
+        style = "bold red" if any(stands(run) == BREAKS for group in of for run in group) else None
+        shown = "\n".join(textwrap.wrap(name.replace("_", " "), 24))
+        table.add_row(shown, *("  ".join(dict.fromkeys(worst_of(group))) for group in of), style=style)
+    return table
+
+
+def worst_of(runs: Iterable[Record]) -> tuple[str, str]:
+    """The worst ratio and share of those that hold, with a mark for those that do not; dashes where none ran."""
+    ran = [run for run in runs if stands(run) != NOT_RUN]
+    if not ran:
+        return "–", "–"
+    mark = MARKS[BREAKS if any(stands(run) == BREAKS for run in ran) else most(stands(run) for run in ran)]
+    held = [run for run in ran if stands(run) == HOLDS]
+    if not held:
+        return mark, mark
+    ratio = max(number(check[0]) for run in held for check in run["checked"].values())
+    share = max(number(run["free"]["ratio"]) for run in held)
+    return ratio_text(ratio) + mark, f"{share:.2f}"
+
+
+def most(standings: Iterable[str]) -> str:
+    """Explained, if any is."""
+    return EXPLAINED if EXPLAINED in set(standings) else HOLDS
+
+
+def digits_table(runs: Sequence[Record]) -> Table:
+    """A row for each engine and dtype: steps, worst ratio, share of the envelope, and the metrics on the test set."""
+    table = grid("digits", ("engine", "dtype"), ("steps", "ratio", "share", "accuracy", "precision", "recall", "F1"))
+    for run in runs:
+        scored = run["scores"].get("test", {})
+        metrics = [f"{100 * scored[name]:.1f} %" if name in scored else "–" for name in METRICS]
+        style = "bold red" if stands(run) == BREAKS else None
+        table.add_row(run["engine"], run["dtype"], f"{run['steps']:,}", *worst_of([run]), *metrics, style=style)
+    return table
+
+
+METRICS = ("accuracy", "precision", "recall", "f1")
+"""Precision, recall and F1 are averages over the classes."""
+
+
+def lines(found: Record) -> list[str]:
+    """A line for each run that breaks, without an explanation: where first, or that it left its envelope."""
+    said = []
+    for run in every(found):
+        if stands(run) != BREAKS:
+            continue
+        if run["reason"]:
+            why = run["reason"]
+        elif first := run["first"]:
+            place = place_text(first["equation"], first["layer"])
+            why = f"step {first['step']}: {place}, {ratio_text(number(first['ratio']))} times what is allowed"
+        elif run["free"] and not inside(run):
+            ratio = number(run["free"]["ratio"])
+            size = "no number" if math.isnan(ratio) else f"{ratio:.3g} times its distance"
+            why = f"leaves its envelope in step {run['free']['left']}, {size}"
+        else:
+            why = "nothing was compared"
+        said.append(f"breaks: {run['id']}: {why}")
+    return said

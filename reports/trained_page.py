@@ -1,0 +1,148 @@
+"""The trajectories as the report shows them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from reports import plots, trained
+from reports.chapter import Figure
+from reports.results import number
+from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, listing, ratio_text
+
+Record = dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """The runs of an optimiser in an engine: how many, how many break and are explained, and the worst that holds."""
+
+    runs: int
+    broken: int
+    explained: int
+    ratio: str
+    share: str
+
+
+def page(found: Record | None) -> Record | None:
+    """All that the template asks for; None where nothing was trained."""
+    if not found:
+        return None
+    drawn = [run for run in found["digits"] if run["curves"]["loss"]]
+    engines = list(dict.fromkeys(run["engine"] for run in found["spread"]))
+    return {
+        "holds": trained.holds(found),
+        "figures": figures(found),
+        "replay": replay(found["request"]),
+        "sentence": trained.sentence(found),
+        "lines": trained.lines(found),
+        "series": plots.series(drawn),
+        "plots": [(plot, Markup(plot.svg)) for plot in drawings(drawn)],
+        "digits": [digits_row(run) for run in drawn],
+        "agreement": agreement(found),
+        "confusion": confusion(drawn),
+        "engines": engines,
+        "tasks": listing(list(dict.fromkeys(run["task"] for run in found["spread"]))),
+        "rows": {
+            name: [
+                cell(run for run in found["spread"] if (run["optimiser"], run["engine"]) == (name, engine))
+                for engine in engines
+            ]
+            for name in dict.fromkeys(run["optimiser"] for run in found["spread"])
+        },
+        "known": [
+            {**known, "runs": sum(run["explained"] == known["name"] for run in trained.every(found))}
+            for known in found["known"]
+        ],
+    }
+
+
+def figures(found: Record) -> list[Figure]:
+    """Runs, steps, how near to the envelope, and the accuracy on digits."""
+    runs = [run for run in trained.every(found) if trained.stands(run) != NOT_RUN]
+    held = [run for run in runs if trained.stands(run) == HOLDS]
+    explained = sum(trained.stands(run) == EXPLAINED for run in runs)
+    test = [run["scores"]["test"]["accuracy"] for run in found["digits"] if "test" in run["scores"]]
+    said = [
+        Figure("training runs hold", f"{len(held):,} of {len(runs):,}", f"{explained} break as known"),
+        Figure("steps audited", f"{sum(run['steps'] for run in runs):,}", "each by itself"),
+    ]
+    if held:
+        share = max(number(run["free"]["ratio"]) for run in held)
+        said.append(Figure("nearest to its envelope", f"{share:.2f}", "of the way to the edge, free-running"))
+    if test:
+        said.append(Figure("digits", f"{100 * min(test):.1f} %", "accuracy on the test set, at least"))
+    return said
+
+
+def replay(request: Record) -> str:
+    """The command that trains the same again."""
+    several = (f"--{name} {','.join(request[name])}" for name in ("engines", "dtypes"))
+    counts = (f"--{name} {request[name]}" for name in ("steps", "epochs", "seed"))
+    return " ".join(("python -m reports trajectories", *several, *counts))
+
+
+def drawings(runs: Sequence[Record]) -> list[plots.Plot]:
+    """Loss, distance with its envelope, worst ratio and validation accuracy of the runs on digits."""
+    drawn = plots.series(runs)
+    envelopes = {s.label: np.array(run["free"]["envelope"]) for s, run in zip(drawn, runs, strict=True)}
+    if not drawn:
+        return []
+    of = "trajectories-"
+    return [
+        plots.loss(drawn, of),
+        plots.validation(drawn, of),
+        plots.distance(drawn, envelopes),
+        plots.ratio(drawn, of),
+    ]
+
+
+def digits_row(run: Record) -> Record:
+    """A run on digits: its worst ratio, its share of the envelope, how fast that grows, and the metrics."""
+    ratio, share = trained.worst_of([run])
+    validation, test = (run["scores"].get(of, {}) for of in ("validation", "test"))
+    metrics = [percent(validation, "accuracy"), *(percent(test, name) for name in trained.METRICS)]
+    growth = f"{100 * (np.exp(number(run['free']['growth'])) - 1):.2g} %"
+    return {**run, "ratio": ratio, "share": share, "growth": growth, "metrics": metrics}
+
+
+def percent(scored: Record, name: str) -> str:
+    """95.0 %, or a dash."""
+    return f"{100 * scored[name]:.1f} %" if name in scored else "—"
+
+
+def agreement(found: Record) -> str:
+    """Whether the engines predict the same in float64."""
+    engines = [run["engine"] for run in found["digits"] if run["dtype"] == "float64" and run["scores"]]
+    if len(engines) < 2:
+        return ""
+    if others := trained.disagreeing(found):
+        return f"In float64, {listing(others)} predict otherwise than {engines[0]} on the test set."
+    return f"In float64, {listing(engines)} predict the same for every sample of the test set."
+
+
+def confusion(runs: Sequence[Record]) -> list[Record]:
+    """The confusion matrices on the test set: those that are the same are shown once."""
+    groups: dict[str, list[Record]] = {}
+    for run in runs:
+        if "confusion" in run["scores"].get("test", {}):
+            groups.setdefault(str(run["scores"]["test"]["confusion"]), []).append(run)
+    return [
+        {
+            "label": listing([f"{run['engine']} {run['dtype']}" for run in group]),
+            "rows": group[0]["scores"]["test"]["confusion"],
+        }
+        for group in groups.values()
+    ]
+
+
+def cell(runs: Any) -> Cell:
+    """An optimiser in an engine."""
+    ran = [run for run in runs if trained.stands(run) != NOT_RUN]
+    standings = [trained.stands(run) for run in ran]
+    held = [run for run in ran if trained.stands(run) == HOLDS]
+    if not held:
+        return Cell(len(ran), standings.count(BREAKS), standings.count(EXPLAINED), "—", "")
+    ratio = max(number(check[0]) for run in held for check in run["checked"].values())
+    share = max(number(run["free"]["ratio"]) for run in held)
+    return Cell(len(ran), standings.count(BREAKS), standings.count(EXPLAINED), ratio_text(ratio), f"{share:.2f}")
