@@ -159,6 +159,7 @@ def parser() -> Parser:
     train.add_argument("--dtypes", type=names(trajectories.DTYPES, "dtype"), default=trajectories.DTYPES)
     train.add_argument("--steps", type=positive, default=40, help="of each run of the spread (default 40)")
     train.add_argument("--epochs", type=positive, default=20, help="on digits (default 20)")
+    train.add_argument("--long", type=count, default=0, help="steps of a long run in each engine (default 0: none)")
     train.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
     train.add_argument("--seed", type=seed, default=SEED, help=f"of data, weights and batches (default {SEED})")
     train.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
@@ -370,13 +371,13 @@ def train(options: argparse.Namespace, console: Console) -> int:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     found = results.load(path) if path.exists() else results.empty(options.seed, started)
     request = trajectories.Request(
-        options.engines, options.dtypes, options.steps, options.epochs, options.seed, options.workers
+        options.engines, options.dtypes, options.steps, options.epochs, options.long, options.seed, options.workers
     )
     console.print(f"seed {options.seed}: {options.workers} workers", highlight=False)
     with terminal.progress(console, "training") as bar:
         task = bar.add_task("", total=None)
         made = trajectories.measure(
-            request, lambda done, total, part: bar.update(task, completed=done, total=total, description=part)
+            request, folder, lambda done, total, part: bar.update(task, completed=done, total=total, description=part)
         )
     seconds = time.perf_counter() - clock
     made["environment"] = results.environment([], options.seed, started, seconds)

@@ -33,6 +33,12 @@ def inside(run: Record) -> bool:
     return run["free"]["left"] is None and number(run["free"]["ratio"]) <= 1
 
 
+def goes_far(run: Record) -> bool:
+    """Whether a long run holds in every step."""
+    checks = run["checked"].values()
+    return run["verdict"] == HOLDS and bool(checks) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in checks)
+
+
 def every(found: Record) -> list[Record]:
     """All runs."""
     return [*found["spread"], *found["digits"]]
@@ -41,7 +47,8 @@ def every(found: Record) -> list[Record]:
 def holds(found: Record) -> bool:
     """Whether some run holds, and none breaks without an explanation; and engines agree where they should."""
     standings = {stands(run) for run in every(found)}
-    return HOLDS in standings and BREAKS not in standings and not disagreeing(found)
+    far = all(map(goes_far, found["long"]))
+    return HOLDS in standings and BREAKS not in standings and not disagreeing(found) and far
 
 
 def disagreeing(found: Record) -> list[str]:
@@ -67,6 +74,9 @@ def sentence(found: Record) -> str:
     said += f": {steps:,} steps of {listing(engines) or 'no engine'}, each audited by itself"
     if worst := [number(run["free"]["ratio"]) for run in runs if stands(run) == HOLDS]:
         said += f", and at most {max(worst):.2f} of the way to the edge of the envelope"
+    if far := found["long"]:
+        held = sum(map(goes_far, far))
+        said += f". {held} of {counted(len(far), 'long run')} of {far[0]['steps']:,} steps hold in every step"
     if others := disagreeing(found):
         said += f". {listing(others)} predict otherwise than {found['digits'][0]['engine']} in float64"
     return f"{said}."
@@ -74,7 +84,8 @@ def sentence(found: Record) -> str:
 
 def tables(found: Record) -> list[Table]:
     """What a person sees: the spread by optimiser and engine; the digits by engine and dtype."""
-    return [spread_table(found["spread"]), digits_table(found["digits"])]
+    far = [long_table(found["long"])] if found["long"] else []
+    return [spread_table(found["spread"]), digits_table(found["digits"]), *far]
 
 
 MARKS = {HOLDS: "", EXPLAINED: "*", BREAKS: "✕"}
@@ -127,13 +138,37 @@ def digits_table(runs: Sequence[Record]) -> Table:
     return table
 
 
+def long_table(runs: Sequence[Record]) -> Table:
+    """A row an engine: steps, the worst ratio, the distance from the reference, accuracy, and memory at either end."""
+    table = grid(
+        "long runs on digits", ("engine", "dtype"), ("steps", "ratio", "distance", "accuracy", "MiB", "at last")
+    )
+    for run in runs:
+        ratio = max((number(check[0]) for check in run["checked"].values()), default=math.nan)
+        accuracy = f"{100 * run['scores']['test']['accuracy']:.1f} %"
+        memory = [f"{size:,.0f}" for size in run["memory"]]
+        style = None if goes_far(run) else "bold red"
+        distance = f"{number(run['curves']['distance'][-1]):.1e}"
+        table.add_row(
+            run["engine"],
+            run["dtype"],
+            f"{run['steps']:,}",
+            ratio_text(ratio),
+            distance,
+            accuracy,
+            *memory,
+            style=style,
+        )
+    return table
+
+
 METRICS = ("accuracy", "precision", "recall", "f1")
 """Precision, recall and F1 are averages over the classes."""
 
 
 def lines(found: Record) -> list[str]:
     """A line for each run that breaks, without an explanation: where first, or that it left its envelope."""
-    said = []
+    said = [f"breaks: long run of {run['engine']}: {run['first']}" for run in found["long"] if not goes_far(run)]
     for run in every(found):
         if stands(run) != BREAKS:
             continue

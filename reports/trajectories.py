@@ -7,6 +7,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -432,32 +433,41 @@ class Request(NamedTuple):
     dtypes: tuple[str, ...]
     steps: int
     epochs: int
+    long: int
     seed: int
     workers: int
 
 
-def measure(request: Request, progress: Callable[[int, int, str], None]) -> Record:
-    """The spread, and the runs on digits that are drawn; `progress` is told what is done, of how much."""
+def measure(request: Request, folder: Path, progress: Callable[[int, int, str], None]) -> Record:
+    """The spread, the runs on digits that are drawn, the long runs; `progress` is told what is done, of how much."""
+    from reports.long_run import in_worker  # which trains as this module does
+
     asked = [
         units(part, n, request.engines, "cpu", request.dtypes, request.seed)
         for part, n in ((SPREAD, request.steps), (DIGITS, request.epochs))
     ]
-    done, total = 0, sum(map(len, asked))
+    far = request.engines if request.long else ()
+    done, total = 0, sum(map(len, asked)) + len(far)
 
-    def count(records: list[Record]) -> None:
+    def count(_: Any) -> None:
         nonlocal done
         done += 1
         progress(done, total, "training")
 
     with pool(request.workers) as executor:
         futures = [[executor.submit(run_unit, unit) for unit in of] for of in asked]
-        by_unit = in_turn([future for of in futures for future in of], count)
-    drawn = [record for records in by_unit[len(asked[0]) :] for record in records]
-    many = [brief(record) for records in by_unit[: len(asked[0])] for record in records]
+        alone = [
+            executor.submit(in_worker, e, "cpu", request.dtypes[0], request.long, request.seed, folder) for e in far
+        ]
+        by_unit = in_turn([*(future for of in futures for future in of), *alone], count)
+    ends = len(asked[0]), len(asked[0]) + len(asked[1])
+    many = [brief(record) for records in by_unit[: ends[0]] for record in records]
+    drawn = [record for records in by_unit[ends[0] : ends[1]] for record in records]
     return {
         "request": request._asdict(),
         "spread": many,
         "digits": drawn,
+        "long": by_unit[ends[1] :],
         "known": [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN],
     }
 

@@ -111,7 +111,7 @@ def test_the_first_break_is_named(setup):
         "equation": "adam: m",
         "layer": 2,
     }
-    (line,) = trained.lines({"spread": [record], "digits": []})
+    (line,) = trained.lines({"spread": [record], "digits": [], "long": []})
     assert "step 5: adam: m in layer 2" in line
 
 
@@ -127,7 +127,7 @@ def test_an_engine_that_raises_is_its_own_finding(setup):
     assert trained.stands(record) == BREAKS
     assert record["reason"] == "step 0: RuntimeError: no engine"
     assert record["free"] is None
-    assert "RuntimeError: no engine" in trained.lines({"spread": [record], "digits": []})[0]
+    assert "RuntimeError: no engine" in trained.lines({"spread": [record], "digits": [], "long": []})[0]
 
 
 def test_what_an_engine_lacks_is_not_run(setup):
@@ -182,9 +182,9 @@ def found():
     """Six setups of the spread, in NumPy and JAX, and a short run on digits."""
     many = [r for e in ("numpy",) for r in runs(Unit(SPREAD, 6, "xor", (e,), "cpu", "float32", SEED))][:6]
     drawn = list(runs(Unit(trajectories.DIGITS, 1, "digits", ("numpy", "jax-jit"), "cpu", "float64", SEED)))
-    request = trajectories.Request(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, SEED, 1)
+    request = trajectories.Request(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, 0, SEED, 1)
     known = [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN]
-    made = {"request": request._asdict(), "spread": list(map(brief, many)), "digits": drawn, "known": known}
+    made = {"request": request._asdict(), "spread": list(map(brief, many)), "digits": drawn, "long": [], "known": known}
     return made | {"environment": results.environment([], SEED, "2026-01-02T03:04:05+00:00", 1.0)}
 
 
@@ -238,7 +238,7 @@ def test_engines_that_predict_otherwise_in_float64_are_named(found):
 
 
 def test_nothing_trained_does_not_hold():
-    assert not trained.holds({"spread": [], "digits": []})
+    assert not trained.holds({"spread": [], "digits": [], "long": []})
 
 
 def test_the_status_and_the_sentence_of_results(found):
