@@ -41,6 +41,7 @@ def page(found: Record | None) -> Record | None:
         "digits": [digits_row(run) for run in drawn],
         "agreement": agreement(found),
         "confusion": confusion(drawn),
+        "long": [long_row(run) for run in found["long"]],
         "engines": engines,
         "tasks": listing(list(dict.fromkeys(run["task"] for run in found["spread"]))),
         "rows": {
@@ -104,6 +105,20 @@ def digits_row(run: Record) -> Record:
     metrics = [percent(validation, "accuracy"), *(percent(test, name) for name in trained.METRICS)]
     growth = f"{100 * (np.exp(number(run['free']['growth'])) - 1):.2g} %"
     return {**run, "ratio": ratio, "share": share, "growth": growth, "metrics": metrics}
+
+
+def long_row(run: Record) -> Record:
+    """A long run: its worst ratio, how far it is from the reference at last, the accuracy, and its memory."""
+    ratio = max((number(check[0]) for check in run["checked"].values()), default=np.nan)
+    first, last = run["memory"]
+    return {
+        **run,
+        "holds": trained.goes_far(run),
+        "ratio": ratio_text(ratio),
+        "distance": f"{number(run['curves']['distance'][-1]):.1e}",
+        "accuracy": percent(run["scores"].get("test", {}), "accuracy"),
+        "size": f"{first:,.0f} MiB, {last:,.0f} at last",
+    }
 
 
 def percent(scored: Record, name: str) -> str:

@@ -12,7 +12,7 @@ from reference.clipping import FORMS
 from reference.optimisers import OPTIMISERS
 from reference.schedules import FORMULAS
 from reports import __main__ as command
-from reports import reproducers, results, trained, trajectories
+from reports import long_run, reproducers, results, trained, trajectories
 from reports.ledger import status, verdict
 from reports.render import render
 from reports.trained_page import page
@@ -264,6 +264,19 @@ def test_the_page(found):
     ids = [part.split('"')[0] for part in html.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
     assert page(None) is None
+
+
+def test_long_runs_are_on_the_page_and_in_the_terminal(found, tmp_path):
+    far = long_run.long_run(NumpyEngine(), "cpu", "float32", 6, SEED, tmp_path, lambda done: None)
+    said = {**found, "long": [far, {**far, "verdict": "breaks", "first": {"step": 3}}]}
+    assert [row["holds"] for row in page(said)["long"]] == [True, False]
+    assert len(trained.tables(said)) == 3
+    assert not trained.holds(said)
+    assert trained.holds({**found, "long": [far]})
+    assert "1 of 2 long runs of 6 steps hold in every step" in trained.sentence(said)
+    assert trained.lines(said) == ["breaks: long run of numpy: {'step': 3}"]
+    html = render(results.jsonable(results.empty(SEED, "2026-01-02T03:04:05+00:00") | {"trajectories": said}))
+    assert "Long runs on digits" in html
 
 
 def test_what_breaks_is_on_the_page(found):
