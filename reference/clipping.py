@@ -38,18 +38,18 @@ class Clipping:
         if not 0 < self.limit < np.inf:
             raise ValueError(f"limit of clipping is {self.limit}, but should be above 0")
 
-    def coefficient(self, g: Tree) -> float:
-        """What `norm` and `norm_with_eps` multiply every element by."""
-        norm = global_norm(g)
+    def coefficient(self, norm: float) -> float:
+        """What `norm` and `norm_with_eps` multiply every element by; NaN where the norm is."""
         if self.form == "norm":
-            return float(self.limit / norm) if norm >= self.limit else 1.0
-        return float(min(1.0, self.limit / (norm + EPS)))
+            return 1.0 if norm < self.limit else self.limit / norm
+        return float(np.minimum(1.0, self.limit / (norm + EPS)))
 
     def clipped(self, g: Tree) -> dict[Place, Array]:
         """The gradient that is left, in the format of the arrays."""
         if self.form == "value":
-            return {place: np.clip(array, -self.limit, self.limit).astype(array.dtype) for place, array in g.items()}
-        factor = self.coefficient(g)
+            c = self.limit  # may be beyond the format of the array
+            return {place: np.clip(np.float64(array), -c, c).astype(array.dtype) for place, array in g.items()}
+        factor = self.coefficient(global_norm(g))
         return {place: array * array.dtype.type(factor) for place, array in g.items()}
 
 
@@ -58,42 +58,74 @@ def global_norm(g: Tree) -> float:
 
     Scaled by the largest element: a square neither overflows nor vanishes.
     """
-    largest = max(float(np.abs(array).max()) for array in g.values())
+    largest = float(np.max([np.abs(array).max() for array in g.values()]))  # NaN, if there is one
     if largest == 0 or not np.isfinite(largest):
         return largest
-    return largest * float(np.sqrt(sum(float(np.square(array / largest).sum()) for array in g.values())))
+    squares = sum(float(np.square(np.float64(array) / largest).sum()) for array in g.values())
+    return largest * float(np.sqrt(squares))
+
+
+def norm_interval(g: Tree, r: rd.Rounding) -> tuple[float, float]:
+    """The least and the largest ‖g‖ that an engine may compute.
+
+    ‖g‖ √(1 ± lost/‖g‖²) (1 ± ρ) ± underflow,   ρ = (n + 1) v/2 + (arrays + 3) u/2
+
+    v counts for the n squares and the additions, in any order (S. M. Rump, *Error estimation of floating-point
+    summation and dot product*, BIT 52, 2012), and of a square half is an error of its root. u counts, half of it each,
+    for a square, the sum of an array, and the addition of each array but the first, where they are kept in the format,
+    as optax has them, and once for the root; torch rounds the norm of each array and that of all of them, 2u, which is
+    no more. Of a square below the normal numbers at most itself is lost, and at most the underflow step. The norm of an
+    array, that of all, and its sum with ε may underflow.
+    """
+    norm, arrays = global_norm(g), len(g)
+    elements = sum(array.size for array in g.values())
+    error = ((elements + 1) * r.v + (arrays + 3) * r.u) / 2
+    underflow = (arrays + 2) * r.underflow
+    share = 0.0
+    if norm > 0:
+        lost = sum(float(np.minimum(np.square(array / norm), r.underflow / norm / norm).sum()) for array in g.values())
+        share = min(lost * (1 + 2 * error), 1.0)  # the reference adds up as well
+    least, largest = norm * np.sqrt(1 - share) * (1 - error), norm * np.sqrt(1 + share) * (1 + error)
+    return max(float(least - underflow), 0.0), float(largest + underflow)
+
+
+ROUNDINGS = 4
+"""Of c, of ‖g‖ + ε, of a quotient, and of a product: optax has c (g/‖g‖); torch (c (1/(‖g‖ + ε))) g, c unrounded."""
+
+
+def factor_error(clipping: Clipping, g: Tree, r: rd.Rounding) -> float:
+    """How far off the factor of g may be, its rounding and that of the product included; 0 where g is left as it is."""
+    factors = [clipping.coefficient(norm) for norm in norm_interval(g, r)]
+    if factors == [1.0, 1.0]:
+        return 0.0
+    exactly = clipping.coefficient(global_norm(g))
+    return float(np.max([abs(factor - exactly) for factor in factors]) + ROUNDINGS * r.u * np.max(factors))
 
 
 @quiet
 def audit_clipping(clipping: Clipping, g: Tree, observed: Tree, dtype: str) -> list[Finding]:
     """Every element of the clipped gradient, against that of the gradient: a finding for each W and b, in its layer.
 
-    Allowance, by value: the limit is rounded to the format, u c, where it is what is left. By norm: with c, the
-    quotient and the product, each rounded, and of the norm half of what its square errs by, (Higham §3.1) γ_n for n
-    squares added in any order, and one rounding of each array's norm, its square and its sum in the format. A square
-    below the smallest normal number is lost: that is √(n·smallest) of the norm. The product underflows, and so does the
-    quotient before it: optax multiplies g/‖g‖ by c, torch c/‖g‖ by g.
+    Allowance, by value: the limit is rounded to the format, u c, where it is what is left. By norm: what the factor is
+    off where the norm is anywhere in its interval, and the roundings of the formula; an underflow of g/‖g‖ is
+    multiplied by c, one of c/‖g‖ by g, and one of 1/‖g‖ by both. Where no norm of the interval reaches the limit, g is
+    left as it is. In every form, an underflow: g may be read as 0.
 
+    Where ‖g‖², or in torch ‖g‖ of an array in half precision, exceeds the largest number of its format, torch and optax
+    make 0 of the gradient: that does not hold.
     Raises MalformedTrace where an array is missing or has another shape.
     """
-    r = rd.rounding(dtype)
-    left = clipping.clipped({place: array.astype(np.float64) for place, array in g.items()})
-    relative = 0.0 if clipping.form == "value" else norm_error(g, r) + 4 * r.u
+    r, limit = rd.rounding(dtype), clipping.limit
+    exact = {place: np.asarray(array, dtype=np.float64) for place, array in g.items()}
+    off = 0.0 if clipping.form == "value" else factor_error(clipping, exact, r)
     findings = []
-    for (which, l), expected in left.items():
+    for (which, l), expected in clipping.clipped(exact).items():
         if (which, l) not in observed:
             raise MalformedTrace(f"the clipped gradient of {which}^{l} is missing")
+        size = np.abs(exact[which, l])
         if clipping.form == "value":
-            allowed = np.where(np.abs(expected) >= clipping.limit, r.u * clipping.limit, 0.0) + r.underflow
+            allowed = r.u * limit * (size >= limit) + r.underflow
         else:
-            multiplied = clipping.limit if clipping.form == "norm" else np.abs(g[which, l])
-            allowed = relative * np.abs(expected) + (1 + multiplied) * r.underflow
+            allowed = off * size + r.underflow * ((1 + limit) * (1 + size) if off else 1)
         findings.append(finding(f"clipping: {which}", l, observed[which, l], expected, allowed, r.largest))
     return findings
-
-
-def norm_error(g: Tree, r: rd.Rounding) -> float:
-    """The relative error of ‖g‖."""
-    elements, arrays, norm = sum(array.size for array in g.values()), len(g), global_norm(g)
-    lost = np.sqrt(elements * r.underflow) / norm if norm > 0 else 0.0
-    return float(rd.gamma(elements + 1, r.v) / 2 + (arrays + 3) * r.u + lost)

@@ -82,7 +82,7 @@ class Schedule:
             )
         for name, value in self.parameters.items():
             counts = name in ("every", "steps")
-            if counts and not (value >= 1 and value == int(value)):
+            if counts and not (value >= 1 and float(value).is_integer()):
                 raise ValueError(f"{name} of {self.name} is {value}, but should be a whole number, at least 1")
             if not counts and not 0 <= value <= 1:
                 raise ValueError(f"{name} of {self.name} is {value}, but should be in [0, 1]")
@@ -92,12 +92,19 @@ class Schedule:
         return learning_rate * FORMULAS[self.name](t, **self.parameters)
 
 
-ROUNDINGS_A_STEP = 8
-"""Roundings of one step of torch's recursions, counted in its sources: of CosineAnnealingLR, which has the most, two
-quotients and two cosines, two sums, a product and a sum."""
-
 IN_FLOAT64 = ("numpy", "torch-eager")
 """Engines that compute η_t in Python's numbers; JAX does in its own."""
+
+AT_ONCE = ("numpy", "jax-jit", "jax-whole")
+"""Engines that compute η_t from t alone, as the formulas above; torch makes it of η_{t−1}."""
+
+ROUNDINGS = 6
+"""Of η_t, at once: η, the parameters' share of it and its complement, a power or a quotient, a product, and a sum."""
+
+OF_ETA = {"cosine": 6, "warm_up": 6}
+"""Roundings of a number as large as η where η_t may be small. optax's warm-up ends in a difference from η: two of t/T,
+its difference from 1, two of η (1 − lowest), and their product. Of 1 + cos x, of which η takes half: cosine and sum,
+and x sin x ≤ 1.9 for each of at most four roundings of x = π t/T."""
 
 
 @quiet
@@ -106,12 +113,36 @@ def audit_rate(
 ) -> Finding:
     """The η that a step was made with, against η_t of the schedule.
 
-    Allowance: torch makes η_t from η_{t−1}, by at most `ROUNDINGS_A_STEP` operations whose errors are at most u η each,
-    and are not amplified later: the factors of a falling schedule are below 1, and those of the warm-up make η of its
-    lowest. A formula that is computed at once errs by less; in a power, a factor that is rounded first counts t times.
-    u is that of float64 where an engine computes in it, else that of the format, or of float32 for half precision.
+    Allowance: u ((`ROUNDINGS` + k) η_t + `OF_ETA` η), and an underflow of η_t or of its share of η. k is what a
+    recursion adds up over the steps, `recursive`; a factor that is rounded before it is raised to a power counts as
+    often. u is that of float64 where an engine computes in it, else that of the format, or of float32 for half
+    precision.
     """
     expected = schedule.rate(learning_rate, t)
-    u = rd.rounding("float64" if engine in IN_FLOAT64 else rd.ACCUMULATED_IN[dtype]).u
-    allowed = ROUNDINGS_A_STEP * (t + 1) * u * learning_rate
+    computed_in = "float64" if engine in IN_FLOAT64 else rd.ACCUMULATED_IN[dtype]
+    r = rd.rounding(computed_in)
+    roundings = ROUNDINGS + recursive(schedule, t, engine in AT_ONCE)
+    allowed = r.u * (roundings * expected + OF_ETA.get(schedule.name, 0) * learning_rate)
+    allowed += r.underflow * (1 + learning_rate)
     return finding("schedule: η", 0, np.float64(observed), np.float64(expected), np.float64(allowed))
+
+
+def recursive(schedule: Schedule, t: int, at_once: bool) -> float:
+    """Roundings that t steps of torch's recursions add up, each at most u of η_t.
+
+    step, exponential   a product each time that the factor is applied
+    cosine              of η_{t−1} − η_min: the difference, a quotient and a product; and the sum with η_min. The
+                        quotients c_t/c_{t−1}, c = 1 + cos x, carry an error on, and are at most 1; of the errors of c
+                        only that of the last is left
+    warm_up             η_{t−1} (1 + q): the sum and the product; and five within q = Δ/(T s + (t − 1) Δ), where s is
+                        the lowest and Δ = 1 − s. They count q/(1 + q) = Δ/(T s + t Δ) ≤ 1/t each, and Σ 1/t ≤ 1 + log t
+    """
+    p = schedule.parameters
+    if schedule.name in ("step", "exponential"):
+        return t // p.get("every", 1)
+    if at_once or schedule.name == "constant" or t == 0:
+        return 0
+    if schedule.name == "cosine":
+        return 4 * t
+    made = min(t, p["steps"])
+    return 2 * made + 5 * (1 + math.log(made))

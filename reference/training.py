@@ -188,11 +188,11 @@ def audit_training(
     if is_descent(plan):
         given = replace(step.trace, dW=layers(g, "W"), db=layers(g, "b"))
         return findings + audit_update(case, given, step.new_W, step.new_b, rate)
-    now, new = made.at_rate(rate), tree(step.new_W, step.new_b)
-    for place, w in tree(case.W, case.b).items():
-        if place not in new or place not in step.new_state:
-            raise MalformedTrace(f"new {place[0]} or state of layer {place[1]} is missing")
-        findings += audit_step(
-            now, case.dtype, w, state[place], g[place], new[place], step.new_state[place], place[1], engine
-        )
+    now, new = made.at_rate(rate), {"W": step.new_W, "b": step.new_b}
+    for (which, l), w in tree(case.W, case.b).items():
+        place = (which, l)
+        if l not in new[which] or place not in step.new_state:
+            raise MalformedTrace(f"new {which} or state of layer {l} is missing")
+        kept = step.new_state[place]
+        findings += audit_step(now, case.dtype, w, state[place], g[place], new[which][l], kept, l, engine)
     return findings
