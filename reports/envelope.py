@@ -7,9 +7,10 @@ the optimiser keeps, and w. (To perturb what is rounded, and to look at how the 
 arithmetic: J. Vignes, *Discrete stochastic arithmetic for validating results of numerical software*, Numerical
 Algorithms 37, 2004.)
 
-The envelope is the distance that none of the runs had exceeded until then: of half of them, whose signs are drawn anew
-in every step, as roundings fall; and of the others, in which each number keeps its sign, so that roundings add up. A
-run outside has parted by more than rounding can explain; inside, nothing is said.
+The envelope is the largest distance between any two of the runs until then, the reference among them: for engine and
+reference are two such runs. Half of the perturbed ones have signs that are drawn anew in every step, as roundings fall;
+in the others each number keeps its sign, so that roundings add up. A run outside has parted by more than rounding can
+explain; inside, nothing is said.
 """
 
 import zlib
@@ -30,20 +31,24 @@ MEMBERS = 8
 """Runs of an ensemble: even ones with signs drawn anew, odd ones with steady signs."""
 
 
+PAIRS = np.triu_indices(MEMBERS + 1, 1)
+"""Any two of the runs, the reference being the first."""
+
+
 def ensemble(case: Case, plan: Plan, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-    """θ of the reference after every step, and the distance of every perturbed run from it, (MEMBERS,).
+    """θ of the reference after every step, and the distance between any two runs, (pairs,).
 
     u is that of the Case's format; all runs are in float64.
     """
     exact, u = replace(case, dtype="float64"), UNIT_ROUNDOFF[case.dtype]
     members = [perturbed(exact, plan, draw, u, steady=bool(i % 2)) for i, draw in enumerate(rng.spawn(MEMBERS))]
     for step, *thetas in zip(train(exact, plan, network.trace), *members, strict=True):
-        reference = flat(step.new_W, step.new_b)
-        yield reference, np.array([np.linalg.norm(theta - reference) for theta in thetas])
+        runs = np.array([flat(step.new_W, step.new_b), *thetas])
+        yield runs[0], np.array([np.linalg.norm(runs[i] - runs[j]) for i, j in zip(*PAIRS, strict=True)])
 
 
 def envelope(distances: Array) -> Array:
-    """The largest distance until each step; (steps, MEMBERS) -> (steps,)."""
+    """The largest distance until each step; (steps, pairs) -> (steps,)."""
     return np.asarray(np.maximum.accumulate(distances.max(axis=1)))
 
 
@@ -100,7 +105,7 @@ def passed(case: Case, equation: str, layer: int, *operands: Array) -> Array | f
 def growth(distances: Array) -> float:
     """By how many powers of e the median distance grows in a step: the slope of its logarithm, by least squares.
 
-    (steps, MEMBERS) -> a number; 0 where there are no two distances to compare.
+    (steps, pairs) -> a number; 0 where there are no two distances to compare.
     """
     median = np.median(distances, axis=1)
     steps = np.flatnonzero(median > 0)

@@ -210,7 +210,7 @@ def start(setup: Setup, dtype: str, seed: int) -> tuple[Split, Case, Plan]:
 
 
 class Apart(NamedTuple):
-    """The reference's own run, and how far perturbed runs of it part: θ, a row a step, and the distances of members."""
+    """The reference's own run, θ, a row a step, and how far any two of it and its perturbed runs part, a row a step."""
 
     reference: Array
     distances: Array

@@ -8,7 +8,7 @@ import pytest
 from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
 from reference.training import Plan, descent, draw_batches
-from reports.envelope import MEMBERS, ensemble, envelope, growth, outside
+from reports.envelope import MEMBERS, PAIRS, ensemble, envelope, growth, outside
 from reports.training import flat
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
@@ -40,7 +40,7 @@ def distance(engine, case, plan, thetas):
 def test_honest_engines_stay_inside(engine, name, dtype, engine_named):
     case, plan = case_of(dtype), plan_of(name, learning_rate=0.05)
     thetas, distances = drawn(case, plan)
-    assert distances.shape == (STEPS, MEMBERS)
+    assert distances.shape == (STEPS, len(PAIRS[0])) == (STEPS, (MEMBERS + 1) * MEMBERS // 2)
     apart = distance(engine_named(engine), case, plan, thetas)
     ratio, left = outside(apart, envelope(distances))
     assert left is None
@@ -80,7 +80,7 @@ def test_the_same_generator_draws_the_same():
 def test_all_members_differ_and_none_is_the_reference():
     _, distances = drawn(case_of("float32"), descent(BATCHES, 0.1))
     assert (distances > 0).all()
-    assert len(set(distances[-1])) == MEMBERS
+    assert len(set(distances[-1])) == len(PAIRS[0])
 
 
 def test_the_envelope_is_the_largest_until_then():
