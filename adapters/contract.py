@@ -120,6 +120,11 @@ def supported(engine: str, case: Case, activations: Container[str], losses: Cont
     return True
 
 
+def steps_made(plan: Plan) -> int:
+    """Steps that the plan's optimiser has made: fewer than the schedule has, where it started anew within it."""
+    return 0 if plan.states is None else int(plan.states["W", 1].get("t", plan.done))
+
+
 def import_module(where: str) -> ModuleType:
     """A module by its dotted name, or by the path of its file."""
     try:

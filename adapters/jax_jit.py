@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from adapters import jax_optimisers as optim
-from adapters.contract import AdapterError, supported
+from adapters.contract import AdapterError, steps_made, supported
 from reference.arrays import Array, layers, tree
 from reference.case import Case, Trace
 from reference.optimisers import States
@@ -258,14 +258,17 @@ class JaxJit:
         before = {"W": dict(case.W), "b": dict(case.b)}
         parameters = self.place(before, case)
         made, names = optim.make(plan), optim.OPTIMISERS[plan.optimiser.name].kept
-        state = made.init(parameters)
+        state, begun = made.init(parameters, plan.done), steps_made(plan)
         if plan.states is not None:
             kept = {ours: self.place(by_layer(plan.states, ours), case) for ours in names.values() if ours != "t"}
-            state = made.resume(state, kept, plan.done)
-        for steps, batch in enumerate(plan.batches, start=plan.done):
+            state = made.resume(state, kept, begun)
+        state = jax.device_put(state, self.device)  # where the update leaves it: elsewhere, it is compiled once more
+        for number, batch in enumerate(plan.batches):
             trace, gradients = self.traced(case, parameters, case.x[batch], case.y[batch])
             with jax.numpy_dtype_promotion("standard"):  # optax subtracts β^t, t an int32, from 1
-                parameters, state, kept, rate, clipped = made.update(gradients, state, parameters, np.int32(steps))
+                parameters, state, kept, rate, clipped = made.update(
+                    gradients, state, parameters, np.int32(plan.done + number)
+                )
             after, kept, clipped = float64((parameters, kept, clipped))
             yield Step(
                 before["W"],
@@ -273,7 +276,7 @@ class JaxJit:
                 trace,
                 after["W"],
                 after["b"],
-                by_place(kept, before, steps + 1),
+                by_place(kept, before, begun + number + 1),
                 float(rate),
                 None if clipped is None else tree(clipped["W"], clipped["b"]),
             )

@@ -111,7 +111,7 @@ def trains(plan: Plan) -> bool | str:
 class Made(NamedTuple):
     """An optimiser that is ready to train.
 
-    init    parameters -> state
+    init    parameters, steps of the schedule -> state
     resume  state, what was kept, steps made -> the state that goes on from there
     update  gradient, state, parameters, steps made -> parameters, state, what is kept, η, the clipped gradient or None
     """
@@ -137,22 +137,40 @@ def compiled(name: str, hyperparameters: Any, schedule: str, parameters: Any, cl
     optimiser = form.chain(h, rate)
     clip = optax.identity() if clipping is None else CLIPPINGS[clipping.form](clipping.limit)
 
+    def init(w: Any, steps: int) -> Any:
+        state = optimiser.init(w)
+        return optax.tree.set(state, of_schedule, count=np.int32(steps)) if callable(rate) else state
+
+    def resume(state: Any, kept: Any, steps: int) -> Any:
+        return loaded(state, form.kept, kept, np.int32(steps))
+
     def update(g: Any, state: Any, w: Any, steps: Any) -> Any:
         clipped, _ = clip.update(g, optax.EmptyState())
         updates, state = optimiser.update(clipped, state, w)
-        kept = {ours: found(state, theirs) for theirs, ours in form.kept.items()}
         used = rate(steps) if callable(rate) else rate
-        return optax.apply_updates(w, updates), state, kept, used, None if clipping is None else clipped
+        new = optax.apply_updates(w, updates)
+        return new, state, shown(state, form.kept), used, None if clipping is None else clipped
 
-    def resume(state: Any, kept: Any, steps: int) -> Any:
-        held = {theirs: kept[ours] for theirs, ours in form.kept.items() if ours != "t"}
-        counts = {"count": np.int32(steps)} if found(state, "count") is not None else {}
-        return optax.tree.set(state, **held, **counts)
-
-    return Made(optimiser.init, resume, jax.jit(update))
+    return Made(init, resume, jax.jit(update))
 
 
-def found(state: Any, name: str) -> Any:
-    """What optax keeps under a name; of several counts, which are equal, the first."""
-    values = [value for _, value in optax.tree.get_all_with_path(state, name)]
-    return values[0] if values else None
+def of_schedule(path: Any, value: Any = None) -> bool:
+    """Whether it is a schedule that keeps what is found there."""
+    return path[-1].tuple_name == optax.ScaleByScheduleState.__name__
+
+
+def of_optimiser(path: Any, value: Any) -> bool:
+    return not of_schedule(path)
+
+
+def loaded(state: Any, names: Mapping[str, str], kept: Mapping[str, Any], steps: Any) -> Any:
+    """The state that has kept this, under the reference's names, in so many steps of the optimiser."""
+    held = {theirs: kept[ours] for theirs, ours in names.items() if ours != "t"}
+    if optax.tree.get(state, "count", filtering=of_optimiser) is not None:
+        held["count"] = steps
+    return optax.tree.set(state, of_optimiser, **held)
+
+
+def shown(state: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """What is kept, under the reference's names."""
+    return {ours: optax.tree.get(state, theirs, filtering=of_optimiser) for theirs, ours in names.items()}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapters import torch_optimisers as optim
-from adapters.contract import AdapterError, supported
+from adapters.contract import AdapterError, steps_made, supported
 from reference.arrays import Array, Layers, layers, tree
 from reference.case import Case, Trace
 from reference.training import Plan, Step
@@ -224,7 +224,7 @@ class TorchEager:
         names = optim.OPTIMISERS[plan.optimiser.name].kept
         for place, kept in (plan.states or {}).items():
             made.state[w[place]] = optim.loaded(kept, w[place], names)
-        before = {place: array(p) for place, p in w.items()}
+        before, begun = {place: array(p) for place, p in w.items()}, steps_made(plan)
         for number, batch in enumerate(plan.batches):
             rows = torch.from_numpy(batch).to(self.device)
             trace = self.traced(case, W, b, x[rows], y[rows])
@@ -239,7 +239,7 @@ class TorchEager:
             if schedule is not None:
                 schedule.step()
             after = {place: array(p) for place, p in w.items()}
-            state = {place: optim.shown(made, p, names, plan.done + number + 1) for place, p in w.items()}
+            state = {place: optim.shown(made, p, names, begun + number + 1) for place, p in w.items()}
             old, new = ((layers(values, "W"), layers(values, "b")) for values in (before, after))
             yield Step(*old, trace, *new, state, rate, clipped)
             before = after

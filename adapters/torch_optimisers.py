@@ -29,7 +29,7 @@ def rate(h: Hyper) -> dict[str, Any]:
 
 
 def sgd(h: Hyper, **more: Any) -> dict[str, Any]:
-    return rate(h) | {"momentum": h["momentum"]} | more
+    return rate(h) | {"momentum": h["momentum"], "dampening": h.get("dampening", 0.0)} | more
 
 
 def adagrad(h: Hyper) -> dict[str, Any]:
@@ -57,7 +57,7 @@ MOMENTS = COUNT | {"exp_avg": "m", "exp_avg_sq": "v"}
 
 OPTIMISERS: dict[str, Form] = {
     "gradient_descent": Form(SGD, rate, {}),
-    "momentum": Form(SGD, lambda h: sgd(h, dampening=h["dampening"]), BUFFER),
+    "momentum": Form(SGD, sgd, BUFFER),
     "nesterov": Form(SGD, lambda h: sgd(h, nesterov=True), BUFFER),
     "adagrad": Form(Adagrad, adagrad, COUNT | {"sum": "s"}),
     "rmsprop": Form(RMSprop, lambda h: rmsprop(h, False), COUNT | SQUARE),
@@ -99,6 +99,8 @@ def trains(plan: Plan) -> bool | str:
     schedule, steps = plan.schedule, plan.done + len(plan.batches)
     if plan.optimiser.name not in OPTIMISERS:
         return f"torch.optim has no optimiser {plan.optimiser.name!r}"
+    if plan.optimiser.hyperparameters.get("momentum") == 0:
+        return "torch.optim keeps no buffer of a momentum of 0"
     if plan.clipping is not None and plan.clipping.form not in CLIPPINGS:
         return f"torch clips by no {plan.clipping.form!r}"
     if schedule.name == "warm_up" and schedule.parameters["lowest"] == 0:

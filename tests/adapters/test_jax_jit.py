@@ -11,8 +11,10 @@ from adapters import jax_jit
 from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import Combination, Shape, draw_case
+from reference.optimisers import optimiser
 from reference.rounding import DTYPES
-from reference.training import descent
+from reference.schedules import Schedule
+from reference.training import Plan, descent
 
 
 @pytest.fixture
@@ -126,9 +128,19 @@ def test_the_whole_network_is_one_program(engine_named, compiled, shape):
     assert compiled() == ["network"]
 
 
-def test_training_compiles_once_for_a_batch_size(jax_engine, compiled, shape):
+BATCHES = np.arange(8), np.arange(5, 13), np.arange(1, 9)
+FALLING = Schedule("exponential", {"factor": 0.9})
+PLANS = {
+    "descent": descent(BATCHES, 0.7),
+    "descent, falling": Plan(BATCHES, optimiser("gradient_descent", learning_rate=0.7), FALLING),
+    "adam": Plan(BATCHES, optimiser("adam")),
+    "momentum, falling": Plan(BATCHES, optimiser("momentum"), FALLING),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_training_compiles_once_for_a_batch_size(jax_engine, compiled, shape, plan):
     case = drawn("tanh", "sigmoid", "huber", shape)
-    plan = descent((np.arange(8), np.arange(5, 13), np.arange(1, 9)), 0.7)
     steps = jax_engine.train(case, plan)
     next(steps)
     assert "update" in compiled()
