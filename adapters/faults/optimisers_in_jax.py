@@ -9,28 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapters.faults.updates import Hyper, Place, States, Tree
+from adapters import jax_optimisers as optim
+from adapters.faults.updates import OTHER_FORMS, Hyper, Place, States, Tree
+from adapters.jax_optimisers import Form, Rate, Transformation, coupled, decay, moments
 from reference.arrays import Array
 from reference.rounding import FORMATS
 
-Transformation = Any
-"""optax.GradientTransformation."""
+
+def descending(rate: Rate, made: Transformation) -> Transformation:
+    return optax.chain(made, optax.scale_by_learning_rate(rate))
 
 
-def descending(h: Hyper) -> Transformation:
-    return optax.scale_by_learning_rate(h["learning_rate"])
-
-
-def decayed(h: Hyper) -> Transformation:
-    return optax.add_decayed_weights(h["weight_decay"])
-
-
-def adam(h: Hyper, eps: Any, eps_root: Any) -> Transformation:
-    return optax.chain(decayed(h), optax.adam(h["learning_rate"], h["beta1"], h["beta2"], eps, eps_root))
-
-
-def rmsprop(h: Hyper, in_root: bool) -> Transformation:
-    return optax.rmsprop(h["learning_rate"], h["decay"], h["eps"], eps_in_sqrt=in_root)
+def decay_outside(h: Hyper, rate: Rate, made: Transformation) -> Transformation:
+    """λw is added after everything else, before η multiplies it."""
+    return descending(rate, optax.chain(made, optax.add_decayed_weights(**decay(h))))
 
 
 def backwards(h: Hyper) -> Transformation:
@@ -46,7 +38,7 @@ def backwards(h: Hyper) -> Transformation:
 
 def adam_of_absolute(h: Hyper) -> Transformation:
     """scale_by_adam with an average of |g| for v."""
-    right = optax.scale_by_adam(h["beta1"], h["beta2"], h["eps"])
+    right = optax.scale_by_adam(*moments(h))
 
     def update(g: Any, state: Any, params: Any = None) -> Any:
         count, m = state.count + 1, optax.tree.update_moment(g, state.mu, h["beta1"], 1)
@@ -59,7 +51,7 @@ def adam_of_absolute(h: Hyper) -> Transformation:
     return optax.GradientTransformation(right.init, update)
 
 
-def wrong_lion(h: Hyper, direction: Callable[..., Any]) -> Transformation:
+def wrong_lion(h: Hyper, rate: Rate, direction: Callable[..., Any]) -> Transformation:
     """optax.lion whose step is `direction` of g, m before and m after it."""
     right = optax.scale_by_lion(h["beta1"], h["beta2"])
 
@@ -67,45 +59,58 @@ def wrong_lion(h: Hyper, direction: Callable[..., Any]) -> Transformation:
         _, after = right.update(g, state)
         return jax.tree.map(partial(direction, h["beta1"]), g, state.mu, after.mu), after
 
-    return optax.chain(optax.GradientTransformation(right.init, update), decayed(h), descending(h))
+    return decay_outside(h, rate, optax.GradientTransformation(right.init, update))
 
 
-OPTIMISERS: dict[str, Callable[[Hyper], Transformation]] = {
-    "gradient_descent": lambda h: optax.sgd(h["learning_rate"]),
-    "momentum": lambda h: optax.chain(decayed(h), optax.sgd(h["learning_rate"], h["momentum"])),
-    "momentum, dampened": lambda h: optax.chain(optax.ema(h["momentum"], debias=False), descending(h)),
-    "nesterov": lambda h: optax.sgd(h["learning_rate"], h["momentum"], nesterov=True),
-    "adam": lambda h: adam(h, h["eps"], 0.0),
-    "adamw": lambda h: optax.adamw(
-        h["learning_rate"], h["beta1"], h["beta2"], h["eps"], weight_decay=h["weight_decay"]
+def adam_with_eps_in_root(h: Hyper, rate: Rate) -> Transformation:
+    return coupled(h, optax.adam(rate, h["beta1"], h["beta2"], 0.0, eps_root=h["eps"]))
+
+
+def rmsprop_with_eps_in_root(h: Hyper, rate: Rate) -> Transformation:
+    return coupled(h, optim.rmsprop(h, rate, False, eps_in_sqrt=True))
+
+
+def dampened(h: Hyper, rate: Rate) -> Transformation:
+    """The gradient enters by 1 − μ."""
+    return descending(rate, optax.ema(h["momentum"], debias=False))
+
+
+def but(name: str, chain: Callable[[Hyper, Rate], Transformation]) -> Form:
+    """What keeps the same as optax's own, but is chained otherwise."""
+    return optim.OPTIMISERS[name]._replace(chain=chain)
+
+
+HONEST = ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "rmsprop", "lion")
+
+OPTIMISERS: dict[str, Form] = {
+    **{name: optim.OPTIMISERS[name] for name in HONEST},
+    "amsgrad": optim.OPTIMISERS[OTHER_FORMS["jax-jit", "amsgrad"]],
+    "momentum, dampened": Form(dampened, {"ema": "b"}),
+    "gradient_descent, uphill": but("gradient_descent", lambda h, rate: optax.scale(rate)),
+    "momentum, decay outside": but("momentum", lambda h, rate: decay_outside(h, rate, optax.trace(h["momentum"]))),
+    "nesterov, backwards": but("nesterov", lambda h, rate: descending(rate, backwards(h))),
+    "adam, eps in root": but("adam", adam_with_eps_in_root),
+    "adam, v of |g|": but("adam", lambda h, rate: descending(rate, adam_of_absolute(h))),
+    "rmsprop, eps in root": but("rmsprop", rmsprop_with_eps_in_root),
+    "lion, no sign": but(
+        "lion", lambda h, rate: wrong_lion(h, rate, lambda beta1, g, m, after: (1 - beta1) * g + beta1 * m)
     ),
-    "amsgrad": lambda h: optax.amsgrad(h["learning_rate"], h["beta1"], h["beta2"], h["eps"]),
-    "rmsprop": lambda h: rmsprop(h, in_root=False),
-    "lion": lambda h: optax.lion(h["learning_rate"], h["beta1"], h["beta2"], weight_decay=h["weight_decay"]),
-    "gradient_descent, uphill": lambda h: optax.scale(h["learning_rate"]),
-    "momentum, decay outside": lambda h: optax.chain(optax.trace(h["momentum"]), decayed(h), descending(h)),
-    "nesterov, backwards": lambda h: optax.chain(backwards(h), descending(h)),
-    "adam, eps in root": lambda h: adam(h, 0.0, h["eps"]),
-    "adam, v of |g|": lambda h: optax.chain(adam_of_absolute(h), descending(h)),
-    "rmsprop, eps in root": lambda h: rmsprop(h, in_root=True),
-    "lion, no sign": lambda h: wrong_lion(h, lambda beta1, g, m, after: (1 - beta1) * g + beta1 * m),
-    "lion, m first": lambda h: wrong_lion(h, lambda beta1, g, m, after: jnp.sign((1 - beta1) * g + beta1 * after)),
+    "lion, m first": but(
+        "lion",
+        lambda h, rate: wrong_lion(h, rate, lambda beta1, g, m, after: jnp.sign((1 - beta1) * g + beta1 * after)),
+    ),
 }
-"""Every optimiser, right or wrong, of its hyperparameters."""
-
-KEPT = {"mu": "m", "nu": "v", "nu_max": "v_max", "trace": "b", "ema": "b", "count": "t"}
-"""What optax keeps, and what it is called in `reference.optimisers`."""
+"""Every optimiser, right or wrong."""
 
 
 @partial(jax.jit, static_argnames="made")
 def update(made: str, h: Hyper, w: jax.Array, kept: Any, g: jax.Array) -> Any:
     """The new parameters, and what is kept, of what was; hyperparameters are no constants in it."""
-    optimiser = OPTIMISERS[made](h)
-    state = optimiser.init(w)
-    held = {name: ours for name, ours in KEPT.items() if optax.tree.get(state, name) is not None}
-    state = optax.tree.set(state, **{name: kept[ours] for name, ours in held.items()})
+    form = OPTIMISERS[made]
+    optimiser = form.chain(h, h["learning_rate"])
+    state = optim.loaded(optimiser.init(w), form.kept, kept, kept["t"])
     updates, state = optimiser.update(g, state, w)
-    return optax.apply_updates(w, updates), {ours: optax.tree.get(state, name) for name, ours in held.items()}
+    return optax.apply_updates(w, updates), optim.shown(state, form.kept)
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:

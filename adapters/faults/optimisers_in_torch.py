@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Optimizer
 from torch.overrides import TorchFunctionMode
 
+from adapters import torch_optimisers as optim
 from adapters.faults.updates import Hyper, States, Tree
-from reference.arrays import Array
-
-Parameters = list[Tensor]
+from adapters.torch_eager import array
+from adapters.torch_optimisers import Form
 
 
 class Patched(TorchFunctionMode):
@@ -78,43 +77,26 @@ class DecayOutside(SGD):
             p.add_(old, alpha=-group["lr"] * decay)
 
 
-def sgd(kind: type[SGD] = SGD, **options: bool) -> Callable[[Parameters, Hyper], Optimizer]:
-    return lambda parameters, h: kind(
-        parameters,
-        lr=h["learning_rate"],
-        momentum=h.get("momentum", 0.0),
-        dampening=h.get("dampening", 0.0),
-        weight_decay=h["weight_decay"],
-        **options,
-    )
+def with_options(name: str, **options: bool) -> Form:
+    """torch's own, with options that it should not have, or that change no number."""
+    form = optim.OPTIMISERS[name]
+    return form._replace(arguments=lambda h: form.arguments(h) | options)
 
 
-def adam(kind: type[Adam] = Adam, **options: bool) -> Callable[[Parameters, Hyper], Optimizer]:
-    return lambda parameters, h: kind(
-        parameters,
-        lr=h["learning_rate"],
-        betas=(h["beta1"], h["beta2"]),
-        eps=h["eps"],
-        weight_decay=h["weight_decay"],
-        **options,
-    )
-
-
-def rmsprop(parameters: Parameters, h: Hyper) -> Optimizer:
-    return RMSprop(
-        parameters, lr=h["learning_rate"], alpha=h["decay"], eps=h["eps"], weight_decay=h["weight_decay"], foreach=False
-    )
-
-
-def lion(kind: type[Lion] = Lion) -> Callable[[Parameters, Hyper], Optimizer]:
-    return lambda parameters, h: kind(parameters, h["learning_rate"], (h["beta1"], h["beta2"]), h["weight_decay"])
+def lion(kind: type[Lion]) -> Form:
+    return Form(kind, lambda h: optim.rate(h) | {"betas": (h["beta1"], h["beta2"])}, {"exp_avg": "m"})
 
 
 class Made(NamedTuple):
-    """An optimiser, and what is patched while it makes a step."""
+    """How an optimiser is made, and what is patched while it makes a step."""
 
-    make: Callable[[Parameters, Hyper], Optimizer]
+    form: Form
     patched: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+def patched(name: str, operation: str, wrong: Callable[..., Tensor]) -> Made:
+    """torch's own with an operation of torch.Tensor patched: it takes one parameter after another."""
+    return Made(with_options(name, foreach=False), lambda: Patched(operation, wrong))
 
 
 def eps_in_root(add: Any, x: Tensor, other: Any, **options: Any) -> Tensor:
@@ -125,84 +107,41 @@ def eps_in_root(add: Any, x: Tensor, other: Any, **options: Any) -> Tensor:
     return result
 
 
+def dampened(h: Hyper) -> dict[str, Any]:
+    """The gradient enters by 1 − μ."""
+    return optim.sgd({**h, "dampening": h["momentum"]})
+
+
+HONEST = ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "amsgrad", "rmsprop")
+
 OPTIMISERS: dict[str, Made] = {
-    "gradient_descent": Made(sgd()),
-    "momentum": Made(sgd()),
-    "momentum, dampened": Made(lambda parameters, h: sgd()(parameters, {**h, "dampening": h["momentum"]})),
-    "nesterov": Made(sgd(nesterov=True, foreach=False)),
-    "adam": Made(adam(foreach=False)),
-    "adamw": Made(adam(AdamW)),
-    "amsgrad": Made(adam(amsgrad=True)),
-    "rmsprop": Made(rmsprop),
-    "lion": Made(lion()),
-    "gradient_descent, uphill": Made(sgd(maximize=True)),
-    "momentum, decay outside": Made(sgd(DecayOutside)),
-    "nesterov, backwards": Made(
-        sgd(nesterov=True, foreach=False),
-        lambda: Patched("add", lambda add, g, b, alpha: add(g, b, alpha=-alpha)),
-    ),
-    "adam, eps in root": Made(adam(foreach=False), lambda: Patched("add_", eps_in_root)),
-    "adam, v of |g|": Made(
-        adam(foreach=False),
-        lambda: Patched("addcmul_", lambda addcmul, v, g, _, value: v.add_(g.abs(), alpha=value)),
-    ),
-    "rmsprop, eps in root": Made(rmsprop, lambda: Patched("add_", eps_in_root)),
+    **{name: Made(optim.OPTIMISERS[name]) for name in HONEST},
+    "lion": Made(lion(Lion)),
+    "momentum, dampened": Made(optim.OPTIMISERS["momentum"]._replace(arguments=dampened)),
+    "gradient_descent, uphill": Made(with_options("gradient_descent", maximize=True)),
+    "momentum, decay outside": Made(optim.OPTIMISERS["momentum"]._replace(kind=DecayOutside)),
+    "nesterov, backwards": patched("nesterov", "add", lambda add, g, b, alpha: add(g, b, alpha=-alpha)),
+    "adam, eps in root": patched("adam", "add_", eps_in_root),
+    "adam, v of |g|": patched("adam", "addcmul_", lambda addcmul, v, g, _, value: v.add_(g.abs(), alpha=value)),
+    "rmsprop, eps in root": patched("rmsprop", "add_", eps_in_root),
     "lion, no sign": Made(lion(LionWithoutSign)),
     "lion, m first": Made(lion(LionReplacedFirst)),
 }
-"""Every optimiser, right or wrong. The patched ones take one parameter after another, by operations of torch.Tensor."""
-
-KEPT = {
-    "exp_avg": "m",
-    "exp_avg_sq": "v",
-    "square_avg": "v",
-    "max_exp_avg_sq": "v_max",
-    "momentum_buffer": "b",
-    "step": "t",
-}
-"""What torch.optim keeps, and what it is called in `reference.optimisers`."""
-
-HOLDS: dict[type[Optimizer], tuple[str, ...]] = {
-    SGD: ("momentum_buffer",),
-    Adam: ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
-    RMSprop: ("step", "square_avg"),
-    Lion: ("exp_avg",),
-}
-"""What each of its optimisers keeps, or may keep."""
+"""Every optimiser, right or wrong."""
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
     """One step of an optimiser that has kept what is given, or, before the first step, nothing."""
-    format = getattr(torch, dtype)
+    format, (form, patch) = getattr(torch, dtype), OPTIMISERS[made]
     parameters = {place: torch.nn.Parameter(torch.tensor(array, dtype=format)) for place, array in w.items()}
-    optimiser = OPTIMISERS[made].make(list(parameters.values()), h)
+    optimiser: Optimizer = form.kind(parameters.values(), **form.arguments(h))
     for place, p in parameters.items():
         p.grad = torch.tensor(g[place], dtype=format)
         if state[place]["t"]:
-            optimiser.state[p] = loaded(optimiser, state[place], format)
-    with OPTIMISERS[made].patched():
+            optimiser.state[p] = optim.loaded(state[place], p, form.kept)
+    with patch():
         optimiser.step()
     return (
-        {place: double(p) for place, p in parameters.items()},
-        {place: {"t": state[place]["t"] + 1, **shown(optimiser.state[p])} for place, p in parameters.items()},
+        {place: array(p) for place, p in parameters.items()},
+        {place: optim.shown(optimiser, p, form.kept, int(state[place]["t"]) + 1) for place, p in parameters.items()},
     )
-
-
-def loaded(optimiser: Optimizer, kept: Any, format: torch.dtype) -> dict[str, Tensor]:
-    """What is kept, under torch's names; t is held in float32."""
-    names = next(names for kind, names in HOLDS.items() if isinstance(optimiser, kind))
-    return {
-        name: torch.tensor(kept[KEPT[name]], dtype=torch.float32 if name == "step" else format)
-        for name in names
-        if KEPT[name] in kept
-    }
-
-
-def shown(kept: dict[str, Any]) -> dict[str, Any]:
-    """What torch keeps, under the reference's names."""
-    return {KEPT[name]: x.item() if name == "step" else double(x) for name, x in kept.items() if isinstance(x, Tensor)}
-
-
-def double(x: Tensor) -> Array:
-    """A tensor's own values in float64, in memory of their own."""
-    return np.array(x.detach().double().numpy())

@@ -7,142 +7,18 @@ import optax
 import pytest
 import torch
 
+from adapters.jax_optimisers import OPTIMISERS as OPTAX
+from adapters.torch_optimisers import OPTIMISERS as TORCH
 from reference import rounding as rd
 from reference.optimisers import OPTIMISERS, SINGLE, audit_step, optimiser
 
 N, STEPS, SEEDS = 250, 10, (2026, 2027)
-
-
-# --- the frameworks' optimisers by our names: how each is made, and what it calls what it keeps
-
-
-def rate(h):
-    return {"lr": h["learning_rate"], "weight_decay": h["weight_decay"]}
-
-
-def betas(h):
-    return rate(h) | {"betas": (h["beta1"], h["beta2"]), "eps": h["eps"]}
-
-
-def sgd(h, **more):
-    return rate(h) | {"momentum": h["momentum"]} | more
-
-
-def rms(h, centred):
-    return rate(h) | {
-        "alpha": h["decay"],
-        "eps": h["eps"],
-        "momentum": h.get("momentum", 0.0),
-        "centered": centred,
-    }
-
-
-STEP = {"t": "step"}
-BUFFER = {"b": "momentum_buffer"}
-AVERAGES = STEP | {"m": "exp_avg", "v": "exp_avg_sq"}
-SQUARE, MEAN = {"v": "square_avg"}, {"a": "grad_avg"}
-
-TORCH = {
-    "gradient_descent": (torch.optim.SGD, rate, {}),
-    "momentum": (torch.optim.SGD, lambda h: sgd(h, dampening=h["dampening"]), BUFFER),
-    "nesterov": (torch.optim.SGD, lambda h: sgd(h, nesterov=True), BUFFER),
-    "adagrad": (
-        torch.optim.Adagrad,
-        lambda h: (
-            rate(h)
-            | {"lr_decay": h["learning_rate_decay"], "eps": h["eps"]}
-            | {"initial_accumulator_value": h["initial_accumulator"]}
-        ),
-        STEP | {"s": "sum"},
-    ),
-    "rmsprop": (torch.optim.RMSprop, lambda h: rms(h, False), SQUARE),
-    "rmsprop_momentum": (torch.optim.RMSprop, lambda h: rms(h, False), SQUARE | BUFFER),
-    "rmsprop_centred": (torch.optim.RMSprop, lambda h: rms(h, True), SQUARE | MEAN),
-    "rmsprop_centred_momentum": (torch.optim.RMSprop, lambda h: rms(h, True), SQUARE | MEAN | BUFFER),
-    "adadelta": (
-        torch.optim.Adadelta,
-        lambda h: rate(h) | {"rho": h["decay"], "eps": h["eps"]},
-        SQUARE | {"x": "acc_delta"},
-    ),
-    "adam": (torch.optim.Adam, betas, AVERAGES),
-    "adamw": (torch.optim.AdamW, betas, AVERAGES),
-    "amsgrad": (torch.optim.Adam, lambda h: betas(h) | {"amsgrad": True}, AVERAGES | {"v_max": "max_exp_avg_sq"}),
-    "adamax": (torch.optim.Adamax, betas, STEP | {"m": "exp_avg", "u": "exp_inf"}),
-    "nadam": (
-        torch.optim.NAdam,
-        lambda h: betas(h) | {"momentum_decay": h["momentum_decay"]},
-        AVERAGES | {"mu_product": "mu_product"},
-    ),
-    "nadamw": (
-        torch.optim.NAdam,
-        lambda h: betas(h) | {"momentum_decay": h["momentum_decay"], "decoupled_weight_decay": True},
-        AVERAGES | {"mu_product": "mu_product"},
-    ),
-}
 
 FUSED = ("gradient_descent", "momentum", "nesterov", "adagrad", "adam", "adamw", "amsgrad")
 """Those that torch has a fused kernel of on the CPU."""
 
 WRONG_WHERE_FUSED = [(name, dtype) for name in ("gradient_descent", "momentum", "nesterov") for dtype in rd.HALF]
 """pytorch/pytorch#191763: whole vectors of w are left as they are, and the buffer is read in another format."""
-
-
-def moments(h):
-    return {"learning_rate": h["learning_rate"], "b1": h["beta1"], "b2": h["beta2"], "eps": h["eps"]}
-
-
-def coupled(h, made):
-    return optax.chain(optax.add_decayed_weights(h["weight_decay"]), made)
-
-
-def root_mean_square(h, centred, **more):
-    return optax.rmsprop(
-        h["learning_rate"], decay=h["decay"], eps=h["eps"], centered=centred, momentum=h.get("momentum"), **more
-    )
-
-
-def eps_in_root(h, centred):
-    return root_mean_square(h, centred, initial_scale=h["initial_accumulator"])
-
-
-def decoupled(h):
-    return moments(h) | {"weight_decay": h["weight_decay"]}
-
-
-MOMENTS = {"t": "count", "m": "mu", "v": "nu"}
-RMS = {"v": "nu", "a": "mu", "b": "trace"}
-
-OPTAX = {
-    "gradient_descent": (lambda h: coupled(h, optax.sgd(h["learning_rate"])), {}),
-    "gradient_descent_decoupled": (lambda h: coupled(h, optax.scale_by_learning_rate(h["learning_rate"])), {}),
-    "momentum": (lambda h: coupled(h, optax.sgd(h["learning_rate"], h["momentum"])), {"b": "trace"}),
-    "nesterov": (lambda h: coupled(h, optax.sgd(h["learning_rate"], h["momentum"], True)), {"b": "trace"}),
-    "adagrad_eps_in_root": (
-        lambda h: optax.adagrad(h["learning_rate"], h["initial_accumulator"], h["eps"]),
-        {"s": "sum_of_squares"},
-    ),
-    "rmsprop": (lambda h: coupled(h, root_mean_square(h, False, eps_in_sqrt=False)), RMS),
-    "rmsprop_centred": (lambda h: coupled(h, root_mean_square(h, True, eps_in_sqrt=False)), RMS),
-    "rmsprop_eps_in_root": (lambda h: eps_in_root(h, False), RMS),
-    "rmsprop_eps_in_root_momentum": (lambda h: eps_in_root(h, False), RMS),
-    "rmsprop_eps_in_root_centred": (lambda h: eps_in_root(h, True), RMS),
-    "rmsprop_eps_in_root_centred_momentum": (lambda h: eps_in_root(h, True), RMS),
-    "adadelta": (
-        lambda h: optax.adadelta(h["learning_rate"], h["decay"], h["eps"], h["weight_decay"]),
-        {"v": "e_g", "x": "e_x"},
-    ),
-    "adam": (lambda h: coupled(h, optax.adam(**moments(h))), MOMENTS),
-    "adamw": (lambda h: optax.adamw(**decoupled(h)), MOMENTS),
-    "nadam_constant": (lambda h: optax.nadam(**moments(h)), MOMENTS),
-    "nadamw_constant": (lambda h: optax.nadamw(**decoupled(h)), MOMENTS),
-    "amsgrad_of_corrected": (lambda h: optax.amsgrad(**moments(h)), MOMENTS | {"v_max": "nu_max"}),
-    "adamax": (lambda h: coupled(h, optax.adamax(**moments(h))), {"t": "count", "m": "mu", "u": "nu"}),
-    "adamaxw": (lambda h: optax.adamaxw(**decoupled(h)), {"t": "count", "m": "mu", "u": "nu"}),
-    "lion": (
-        lambda h: optax.lion(h["learning_rate"], h["beta1"], h["beta2"], weight_decay=h["weight_decay"]),
-        {"m": "mu"},
-    ),
-}
 
 
 # --- their steps
@@ -156,7 +32,9 @@ def float64(value):
 
 def kept(o, names, get, count):
     """The framework's state by our names; the steps that it does not count, we do."""
-    state = {name: float64(get(names[name])) if name in names else count for name in o.kept}
+    theirs = {ours: name for name, ours in names.items()}
+    assert set(o.kept) - set(theirs) <= {"t"}
+    state = {name: float64(get(theirs[name])) if name in theirs else count for name in o.kept}
     return {name: float(value) if name in SINGLE else value for name, value in state.items()}
 
 
@@ -166,15 +44,15 @@ def first_state(o, w, dtype):
 
 def torch_steps(o, dtype, w, gradients, **how):
     """(w, state, g, new w, new state) of every step of torch.optim."""
-    kind, arguments, names = TORCH[o.name]
+    form = TORCH[o.name]
     parameter = torch.nn.Parameter(torch.tensor(w).to(getattr(torch, dtype)))
-    made = kind([parameter], **arguments(o.hyperparameters), **how)
+    made = form.kind([parameter], **form.arguments(o.hyperparameters), **how)
     state = first_state(o, w, dtype)
     for count, g in enumerate(gradients, start=1):
         old = float64(parameter)
         parameter.grad = torch.tensor(g).to(parameter.dtype)
         made.step()
-        new_state = kept(o, names, made.state[parameter].__getitem__, count)
+        new_state = kept(o, form.kept, made.state[parameter].__getitem__, count)
         yield old, state, g, float64(parameter), new_state
         state = new_state
 
@@ -184,8 +62,8 @@ def optax_steps(o, dtype, w, gradients, jit=True):
 
     optax subtracts β^t, t an int32, from 1: strict promotion, which the other tests switch on, refuses that.
     """
-    make, names = OPTAX[o.name]
-    made = make(dict(o.hyperparameters))
+    form = OPTAX[o.name]
+    made = form.chain(o.hyperparameters, o.learning_rate)
 
     def step(g, state, parameter):
         updates, state = made.update(g, state, parameter)
@@ -198,7 +76,7 @@ def optax_steps(o, dtype, w, gradients, jit=True):
     for count, g in enumerate(gradients, start=1):
         old = float64(parameter)
         parameter, held = step(jnp.asarray(g).astype(dtype), held, parameter)
-        new_state = kept(o, names, lambda name, held=held: optax.tree.get(held, name), count)
+        new_state = kept(o, form.kept, lambda name, held=held: optax.tree.get(held, name), count)
         yield old, state, g, float64(parameter), new_state
         state = new_state
 
