@@ -9,10 +9,8 @@ import numpy as np
 import optax
 
 from reference.clipping import Clipping
+from reference.optimisers import Hyper
 from reference.training import Plan
-
-Hyper = Mapping[str, float]
-"""Hyperparameters, by the names of `reference.optimisers`."""
 
 Rate = Any
 """η: a number, or a schedule of optax."""

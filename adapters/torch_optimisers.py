@@ -9,11 +9,8 @@ from torch import Tensor
 from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LinearLR, LRScheduler, StepLR
 
-from reference.optimisers import State
+from reference.optimisers import Hyper, State
 from reference.training import Plan
-
-Hyper = Mapping[str, float]
-"""Hyperparameters, by the names of `reference.optimisers`."""
 
 
 class Form(NamedTuple):

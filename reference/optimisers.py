@@ -35,6 +35,9 @@ from reference.bounded import Bounded, Format, absolute, either, exactly, maximu
 Line = Callable[..., Any]
 Lines = Mapping[str, Line]
 
+Hyper = Mapping[str, float]
+"""Hyperparameters by their names."""
+
 State = Mapping[str, Array | float]
 """What is kept from step to step: an array of w's shape under each name, and single numbers, `SINGLE`."""
 
@@ -426,7 +429,7 @@ class Optimiser:
 
     name: str
     lines: Lines
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Hyper
     kept: Mapping[str, float | str]
 
     def init(self, w: Array) -> dict[str, Array | float]:

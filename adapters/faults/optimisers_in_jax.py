@@ -10,9 +10,10 @@ import numpy as np
 import optax
 
 from adapters import jax_optimisers as optim
-from adapters.faults.updates import OTHER_FORMS, Hyper, Place, States, Tree
+from adapters.faults.updates import OTHER_FORMS
 from adapters.jax_optimisers import Form, Rate, Transformation, coupled, decay, moments
-from reference.arrays import Array
+from reference.arrays import Array, Place, Tree
+from reference.optimisers import Hyper, States
 from reference.rounding import FORMATS
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.faults.updates import Hyper, States, Tree
 from reference import optimisers
+from reference.arrays import Tree
 from reference.bounded import absolute, sqrt
-from reference.optimisers import LION, Line, Lines, Optimiser, average, optimiser
+from reference.optimisers import LION, Hyper, Line, Lines, Optimiser, States, average, optimiser
 from reference.rounding import ACCUMULATED_IN, HALF, rounded
 
 

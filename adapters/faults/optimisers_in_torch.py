@@ -10,9 +10,10 @@ from torch.optim import SGD, Optimizer
 from torch.overrides import TorchFunctionMode
 
 from adapters import torch_optimisers as optim
-from adapters.faults.updates import Hyper, States, Tree
 from adapters.torch_eager import array
 from adapters.torch_optimisers import Form
+from reference.arrays import Tree
+from reference.optimisers import Hyper, States
 
 
 class Patched(TorchFunctionMode):

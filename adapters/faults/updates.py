@@ -12,7 +12,7 @@ An optimiser is judged by the lines of `reference.optimisers`, gradient descent 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,20 +20,9 @@ import numpy as np
 
 from adapters.faults.catalogue import GITHUB, HISTORICAL, PARTIAL, PRECISION, STATE
 from adapters.faults.fault import CONVERGED, OUTPUT, Fault
-from reference.arrays import Array
+from reference.arrays import Array, Place, Tree
+from reference.optimisers import Hyper, States
 from reference.rounding import rounded
-
-Place = tuple[str, int]
-"""Which parameter: ("W", l) or ("b", l)."""
-
-Tree = Mapping[Place, Array]
-"""An array for every parameter."""
-
-States = Mapping[Place, Mapping[str, Array | float]]
-"""What is kept of every parameter, by the names of `reference.optimisers`, and the step count t."""
-
-Hyper = Mapping[str, float]
-"""Hyperparameters, by the names of `reference.optimisers`."""
 
 Step = Callable[[Tree, States, Tree], tuple[Tree, States]]
 """(w, state, g) -> w and state after the step."""

@@ -2,7 +2,7 @@
 
 import importlib
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,18 +10,15 @@ from adapters.faults.networks import DRAWN
 from adapters.faults.updates import (
     OTHER_FORMS,
     SETTINGS,
-    Hyper,
-    Place,
     Setting,
-    States,
     Surroundings,
-    Tree,
     UpdateFault,
 )
+from reference.arrays import Place, Tree, layers, tree
 from reference.audit import Finding, audit_update
 from reference.case import Case, Trace
 from reference.network import trace
-from reference.optimisers import OPTIMISERS, Optimiser, audit_step, optimiser
+from reference.optimisers import OPTIMISERS, Hyper, Optimiser, States, audit_step, optimiser
 
 MAKERS = {
     "numpy": "adapters.faults.optimisers_in_numpy",
@@ -61,11 +58,6 @@ class Moment(NamedTuple):
         return tree(self.trace.dW, self.trace.db)
 
 
-def tree(W: Any, b: Any) -> Tree:
-    """W and b by place, layer by layer."""
-    return {place: array for l in W for place, array in ((("W", l), W[l]), (("b", l), b[l]))}
-
-
 def step(engine: str, made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
     """One step of an engine's optimiser."""
     module = importlib.import_module(MAKERS[engine])
@@ -100,15 +92,13 @@ def course(engine: str, setting_name: str, dtype: str, stage: str, seed: int, st
     h, case = setting.at(stage), DRAWN[stage]("tanh", dtype, seed)
     W, b = dict(case.W), dict(case.b)
     start = optimiser(setting.lines).init
-    w = tree(W, b)
+    w: Tree = tree(W, b)
     state: States = {place: {"t": 0.0, **start(array)} for place, array in w.items()}
     past: Tree = {}
     rng, moments = np.random.default_rng(seed), []
     for _ in range(WARM + steps):
         batch = rng.permutation(case.samples)[:HALF]
-        now = case.with_parameters({l: w["W", l] for l in case.layers}, {l: w["b", l] for l in case.layers}).on_batch(
-            case.x[batch], case.y[batch]
-        )
+        now = case.with_parameters(layers(w, "W"), layers(w, "b")).on_batch(case.x[batch], case.y[batch])
         seen = trace(now, dtype)
         g = tree(seen.dW, seen.db)
         new_w, new_state = honest_step(engine, setting, dtype, h, w, state, g)
@@ -148,7 +138,7 @@ def findings(
     h = setting.at(stage)
     if setting.lines == "gradient_descent":
         all_w = {**moment.new_w, **new_w}
-        W, b = ({l: all_w[which, l] for l in moment.case.layers} for which in "Wb")
+        W, b = layers(all_w, "W"), layers(all_w, "b")
         found = audit_update(moment.case, moment.trace, W, b, h["learning_rate"])
         return {place: [finding] for place, finding in zip(moment.w, found, strict=True) if place in new_w}
     judged = {which: lines(engine, setting.lines, own) for which, own in (("W", h), ("b", {**h, **setting.biases}))}
