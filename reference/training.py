@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,10 +80,6 @@ class Step:
     new_state: States = field(default_factory=dict)
     rate: float | None = None
     clipped: Tree | None = None
-
-
-BATCHINGS = ("full", "mini", "stochastic")
-"""Batches of all samples, of some, of one."""
 
 
 def draw_batches(rng: np.random.Generator, samples: int, size: int, epochs: int) -> Batches:
@@ -165,6 +162,15 @@ def used_rate(plan: Plan, number: int, step: Step) -> float:
     return step.rate
 
 
+def used_gradient(plan: Plan, step: Step) -> Trace:
+    """The trace, with the gradient that the optimiser was given: clipped, where the plan has it so."""
+    if plan.clipping is None:
+        return step.trace
+    if step.clipped is None:
+        raise MalformedTrace("the clipped gradient is missing")
+    return replace(step.trace, dW=layers(step.clipped, "W"), db=layers(step.clipped, "b"))
+
+
 def audit_training(
     case: Case, plan: Plan, number: int, state: States, step: Step, engine: str | None = None
 ) -> list[Finding]:
@@ -175,20 +181,16 @@ def audit_training(
     Raises MalformedTrace if the step is not one of this plan.
     """
     findings = audit(case, step.trace, engine)
-    made, g = plan.optimiser, tree(step.trace.dW, step.trace.db)
-    rate = used_rate(plan, number, step)
+    rate, used = used_rate(plan, number, step), used_gradient(plan, step)
     if plan.schedule.name != "constant":
         t = plan.done + number
         findings.append(audit_rate(plan.schedule, plan.learning_rate, t, rate, case.dtype, engine))
     if plan.clipping is not None:
-        if step.clipped is None:
-            raise MalformedTrace("the clipped gradient is missing")
-        findings += audit_clipping(plan.clipping, g, step.clipped, case.dtype)
-        g = dict(step.clipped)
+        g = tree(step.trace.dW, step.trace.db)
+        findings += audit_clipping(plan.clipping, g, cast(Tree, step.clipped), case.dtype)
     if is_descent(plan):
-        given = replace(step.trace, dW=layers(g, "W"), db=layers(g, "b"))
-        return findings + audit_update(case, given, step.new_W, step.new_b, rate)
-    now, new = made.at_rate(rate), {"W": step.new_W, "b": step.new_b}
+        return findings + audit_update(case, used, step.new_W, step.new_b, rate)
+    now, g, new = plan.optimiser.at_rate(rate), tree(used.dW, used.db), {"W": step.new_W, "b": step.new_b}
     for (which, l), w in tree(case.W, case.b).items():
         place = (which, l)
         if l not in new[which] or place not in step.new_state:

@@ -4,8 +4,9 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -329,8 +330,44 @@ def sweep(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+Progress = Callable[[int, int, str], None]
+"""Told what is done, of how much, and of which part."""
+
+
+Measure = Callable[[Path, Progress], dict[str, Any]]
+"""Of the output folder, where it may keep what it has until then."""
+
+
+def chapter(name: str, doing: str, said: Any, measure: Measure, options: argparse.Namespace, console: Console) -> int:
+    """Measure a chapter of the results, put it into results.json beside what is there, and print what it says.
+
+    `said` is the module with its tables, lines, sentence and verdict.
+    """
+    folder = results.writable(options.out)
+    path = folder / "results.json"
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    found = results.load(path) if path.exists() else results.empty(options.seed, started)
+    with terminal.progress(console, doing) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(done: int, total: int, part: str) -> None:
+            bar.update(task, completed=done, total=total, description=part)
+
+        made = measure(folder, progress)
+    seconds = time.perf_counter() - clock
+    found[name] = made | {"environment": results.environment([], options.seed, started, seconds)}
+    results.write(path, results.dump(found))
+    for table in said.tables(made):
+        console.print(table)
+    for line in said.lines(made):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(said.sentence(made), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
+    return 0 if said.holds(made) else 1
+
+
 def faults(options: argparse.Namespace, console: Console) -> int:
-    """Measure what the audit catches, and put it into results.json, beside the campaign that is there."""
+    """Measure what the audit catches, on seeded faults and on honest engines."""
     from reports.faults import Request, measure  # torch's compiler serves this verb and the tests alone
 
     if "alarms" in options.only and not set(options.engines) & set(ENGINES_SWEPT):
@@ -338,58 +375,30 @@ def faults(options: argparse.Namespace, console: Console) -> int:
             f"alarms are counted in {', '.join(ENGINES_SWEPT)}, not in {', '.join(options.engines)}: name one of them, "
             "or leave alarms out of --only"
         )
-    folder = results.writable(options.out)
-    path = folder / "results.json"
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    found = results.load(path) if path.exists() else results.empty(options.seed, started)
     request = Request(
         options.engines, options.dtypes, options.seeds, options.cases, options.seed, options.only, options.workers
     )
-    with terminal.progress(console, "measuring") as bar:
-        task = bar.add_task("", total=None)
 
-        def progress(done: int, total: int, part: str) -> None:
-            bar.update(task, completed=done, total=total, description=part)
+    def tell(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
 
-        proved = measure(request, folder, progress, lambda line: console.print(line, markup=False, highlight=False))
-    seconds = time.perf_counter() - clock
-    found["faults"] = proved | {"environment": results.environment([], options.seed, started, seconds)}
-    results.write(path, results.dump(found))
-    for table in proof.tables(proved):
-        console.print(table)
-    for line in proof.lines(proved):
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(proof.sentence(proved), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
-    return 0 if proof.holds(proved) else 1
+    return chapter(
+        "faults",
+        "measuring",
+        proof,
+        lambda folder, progress: measure(request, folder, progress, tell),
+        options,
+        console,
+    )
 
 
 def train(options: argparse.Namespace, console: Console) -> int:
-    """Train every optimiser in every engine, and put what was found into results.json, beside what is there."""
-    folder = results.writable(options.out)
-    path = folder / "results.json"
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    found = results.load(path) if path.exists() else results.empty(options.seed, started)
+    """Train every optimiser in every engine, each step audited."""
     request = trajectories.Request(
         options.engines, options.dtypes, options.steps, options.epochs, options.long, options.seed, options.workers
     )
     console.print(f"seed {options.seed}: {options.workers} workers", highlight=False)
-    with terminal.progress(console, "training") as bar:
-        task = bar.add_task("", total=None)
-        made = trajectories.measure(
-            request, folder, lambda done, total, part: bar.update(task, completed=done, total=total, description=part)
-        )
-    seconds = time.perf_counter() - clock
-    made["environment"] = results.environment([], options.seed, started, seconds)
-    found["trajectories"] = results.jsonable(made)
-    results.write(path, results.dump(found))
-    for table in trained.tables(made):
-        console.print(table)
-    for line in trained.lines(made):
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(trained.sentence(made), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
-    return 0 if trained.holds(made) else 1
+    return chapter("trajectories", "training", trained, partial(trajectories.measure, request), options, console)
 
 
 def bench(options: argparse.Namespace, console: Console) -> int:

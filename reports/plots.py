@@ -106,16 +106,12 @@ def drift(drawn: Sequence[Series]) -> Plot:
     """How far the weights have moved from the reference's, ‖θ − θ_reference‖/‖θ_reference‖, on a log scale."""
     title = "Drift from the reference"
     figure, axes = _canvas("step")
-    shown = [s for s in drawn if np.any(_positive(s.curves.get("drift", _numbers([]))) > 0)]
+    shown = _not_0(drawn, "drift")
     _lines(axes, shown, "drift", transform=_positive)
     if shown:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
+        _log_scale(axes)
     caption = "Distance of all weights from the float64 reference that trains beside it, relative to their norm."
-    exact = [s.label for s in drawn if "drift" in s.curves and np.all(s.curves["drift"] == 0)]
-    if exact:
-        caption += f" Exactly 0 throughout, so not drawn: {', '.join(exact)}."
+    caption += _exact(drawn, "drift")
     return Plot(title, caption, to_svg(figure, "drift", title))
 
 
@@ -123,7 +119,7 @@ def distance(drawn: Sequence[Series], envelopes: dict[str, NDArray[np.float64]])
     """‖θ_engine − θ_reference‖ after each step, on a log scale, under the envelope of its format, which is shaded."""
     title = "Distance from the reference, and its envelope"
     figure, axes = _canvas("step")
-    shown = [s for s in drawn if np.any(_positive(s.curves["distance"]) > 0)]
+    shown = _not_0(drawn, "distance")
     for s in {s.dash: s for s in shown}.values():
         limit = envelopes[s.label]
         steps = np.arange(1, limit.size + 1)
@@ -131,16 +127,12 @@ def distance(drawn: Sequence[Series], envelopes: dict[str, NDArray[np.float64]])
         axes.plot(steps, _positive(limit), color=ALLOWANCE, linewidth=1.2)
     _lines(axes, shown, "distance", transform=_positive)
     if shown:
-        axes.set_yscale("log")
+        _log_scale(axes)
         axes.set_ylim(bottom=0.5 * min(np.nanmin(_positive(s.curves["distance"])) for s in shown))
-        axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
     caption = (
         "‖θ − θ_reference‖ on a log scale. The dark line is the envelope of a format: what one unit roundoff makes."
     )
-    exact = [s.label for s in drawn if np.all(s.curves["distance"] == 0)]
-    if exact:
-        caption += f" Exactly 0 throughout, so not drawn: {', '.join(exact)}."
+    caption += _exact(drawn, "distance")
     return Plot(title, caption, to_svg(figure, "distance", title))
 
 
@@ -156,9 +148,7 @@ def ratio(drawn: Sequence[Series], of: str = "") -> Plot:
     finite = values[np.isfinite(values)]
     top = float(finite.max()) if finite.size else 0.0
     if top > 5:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
+        _log_scale(axes)
     else:
         axes.set_ylim(0, max(1.15, 1.1 * top))
     axes.axhline(1, color=ALLOWANCE, linewidth=1.2)
@@ -231,6 +221,24 @@ def _lines(
             markersize=width + 2.5,
             dash_capstyle="butt",
         )
+
+
+def _log_scale(axes: Axes) -> None:
+    """Powers of ten, and nothing between them."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
+
+
+def _not_0(drawn: Sequence[Series], curve: str) -> list[Series]:
+    """The runs with a curve that a log scale can show."""
+    return [s for s in drawn if np.any(_positive(s.curves.get(curve, _numbers([]))) > 0)]
+
+
+def _exact(drawn: Sequence[Series], curve: str) -> str:
+    """What a caption says of the runs with a curve that is 0."""
+    exact = [s.label for s in drawn if curve in s.curves and np.all(s.curves[curve] == 0)]
+    return f" Exactly 0 throughout, so not drawn: {', '.join(exact)}." if exact else ""
 
 
 def _finite_limits(axes: Axes) -> None:

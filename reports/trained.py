@@ -22,8 +22,7 @@ def stands(run: Record) -> str:
     """
     if run["verdict"] == NOT_RUN:
         return NOT_RUN
-    within = bool(run["checked"]) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in run["checked"].values())
-    if run["verdict"] == HOLDS and within and run["free"] and inside(run):
+    if step_locked(run) and run["free"] and inside(run):
         return HOLDS
     return EXPLAINED if run["verdict"] == BREAKS and run["explained"] and run["reason"] is None else BREAKS
 
@@ -33,10 +32,33 @@ def inside(run: Record) -> bool:
     return run["free"]["left"] is None and number(run["free"]["ratio"]) <= 1
 
 
-def goes_far(run: Record) -> bool:
-    """Whether a long run holds in every step."""
+def step_locked(run: Record) -> bool:
+    """Whether every step of a run holds, and something was compared."""
     checks = run["checked"].values()
     return run["verdict"] == HOLDS and bool(checks) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in checks)
+
+
+def worst_ratio(runs: Iterable[Record]) -> float:
+    """The largest ratio of any step; NaN where nothing was compared."""
+    return max((number(check[0]) for run in runs for check in run["checked"].values()), default=math.nan)
+
+
+def largest_share(runs: Iterable[Record]) -> float:
+    """The largest share of its envelope that a run has gone; NaN where none ran."""
+    return max((number(run["free"]["ratio"]) for run in runs), default=math.nan)
+
+
+def standing(runs: Iterable[Record], *standings: str) -> list[Record]:
+    """Those that stand so."""
+    return [run for run in runs if stands(run) in standings]
+
+
+RAN = (HOLDS, EXPLAINED, BREAKS)
+
+
+def percent(scored: Record, name: str) -> str:
+    """95.0 %, or a dash."""
+    return f"{100 * scored[name]:.1f} %" if name in scored else "–"
 
 
 def every(found: Record) -> list[Record]:
@@ -47,7 +69,7 @@ def every(found: Record) -> list[Record]:
 def holds(found: Record) -> bool:
     """Whether some run holds, and none breaks without an explanation; and engines agree where they should."""
     standings = {stands(run) for run in every(found)}
-    far = all(map(goes_far, found["long"]))
+    far = all(map(step_locked, found["long"]))
     return HOLDS in standings and BREAKS not in standings and not disagreeing(found) and far
 
 
@@ -63,20 +85,20 @@ def predictions(run: Record) -> Any:
 
 def sentence(found: Record) -> str:
     """The verdict in a sentence or two."""
-    runs = [run for run in every(found) if stands(run) != NOT_RUN]
-    counts = [stands(run) for run in runs]
+    runs = standing(every(found), *RAN)
+    held, explained, broken = (standing(runs, way) for way in RAN)
     steps, engines = sum(run["steps"] for run in runs), list(dict.fromkeys(run["engine"] for run in runs))
-    said = f"{counts.count(HOLDS):,} of {counted(len(runs), 'training run')} hold"
-    if counts.count(EXPLAINED):
-        said += f", {counts.count(EXPLAINED):,} break where a known departure explains it"
-    if counts.count(BREAKS):
-        said += f", {counts.count(BREAKS):,} break"
+    said = f"{len(held):,} of {counted(len(runs), 'training run')} hold"
+    if explained:
+        said += f", {len(explained):,} break where a known departure explains it"
+    if broken:
+        said += f", {len(broken):,} break"
     said += f": {steps:,} steps of {listing(engines) or 'no engine'}, each audited by itself"
-    if worst := [number(run["free"]["ratio"]) for run in runs if stands(run) == HOLDS]:
-        said += f", and at most {max(worst):.2f} of the way to the edge of the envelope"
+    if held:
+        said += f", and at most {largest_share(held):.2f} of the way to the edge of the envelope"
     if far := found["long"]:
-        held = sum(map(goes_far, far))
-        said += f". {held} of {counted(len(far), 'long run')} of {far[0]['steps']:,} steps hold in every step"
+        held_far = sum(map(step_locked, far))
+        said += f". {held_far} of {counted(len(far), 'long run')} of {far[0]['steps']:,} steps hold in every step"
     if others := disagreeing(found):
         said += f". {listing(others)} predict otherwise than {found['digits'][0]['engine']} in float64"
     return f"{said}."
@@ -110,29 +132,19 @@ def spread_table(runs: Sequence[Record]) -> Table:
 
 def worst_of(runs: Iterable[Record]) -> tuple[str, str]:
     """The worst ratio and share of those that hold, with a mark for those that do not; dashes where none ran."""
-    ran = [run for run in runs if stands(run) != NOT_RUN]
+    ran = standing(runs, *RAN)
     if not ran:
         return "–", "–"
-    mark = MARKS[BREAKS if any(stands(run) == BREAKS for run in ran) else most(stands(run) for run in ran)]
-    held = [run for run in ran if stands(run) == HOLDS]
-    if not held:
-        return mark, mark
-    ratio = max(number(check[0]) for run in held for check in run["checked"].values())
-    share = max(number(run["free"]["ratio"]) for run in held)
-    return ratio_text(ratio) + mark, f"{share:.2f}"
-
-
-def most(standings: Iterable[str]) -> str:
-    """Explained, if any is."""
-    return EXPLAINED if EXPLAINED in set(standings) else HOLDS
+    held, explained, broken = (standing(ran, way) for way in RAN)
+    mark = MARKS[BREAKS if broken else EXPLAINED if explained else HOLDS]
+    return (ratio_text(worst_ratio(held)) + mark, f"{largest_share(held):.2f}") if held else (mark, mark)
 
 
 def digits_table(runs: Sequence[Record]) -> Table:
     """A row for each engine and dtype: steps, worst ratio, share of the envelope, and the metrics on the test set."""
     table = grid("digits", ("engine", "dtype"), ("steps", "ratio", "share", "accuracy", "precision", "recall", "F1"))
     for run in runs:
-        scored = run["scores"].get("test", {})
-        metrics = [f"{100 * scored[name]:.1f} %" if name in scored else "–" for name in METRICS]
+        metrics = [percent(run["scores"].get("test", {}), name) for name in METRICS]
         style = "bold red" if stands(run) == BREAKS else None
         table.add_row(run["engine"], run["dtype"], f"{run['steps']:,}", *worst_of([run]), *metrics, style=style)
     return table
@@ -144,20 +156,15 @@ def long_table(runs: Sequence[Record]) -> Table:
         "long runs on digits", ("engine", "dtype"), ("steps", "ratio", "distance", "accuracy", "MiB", "at last")
     )
     for run in runs:
-        ratio = max((number(check[0]) for check in run["checked"].values()), default=math.nan)
-        accuracy = f"{100 * run['scores']['test']['accuracy']:.1f} %"
-        memory = [f"{size:,.0f}" for size in run["memory"]]
-        style = None if goes_far(run) else "bold red"
-        distance = f"{number(run['curves']['distance'][-1]):.1e}"
         table.add_row(
             run["engine"],
             run["dtype"],
             f"{run['steps']:,}",
-            ratio_text(ratio),
-            distance,
-            accuracy,
-            *memory,
-            style=style,
+            ratio_text(worst_ratio([run])),
+            f"{number(run['curves']['distance'][-1]):.1e}",
+            percent(run["scores"].get("test", {}), "accuracy"),
+            *(f"{size:,.0f}" for size in run["memory"]),
+            style=None if step_locked(run) else "bold red",
         )
     return table
 
@@ -168,7 +175,7 @@ METRICS = ("accuracy", "precision", "recall", "f1")
 
 def lines(found: Record) -> list[str]:
     """A line for each run that breaks, without an explanation: where first, or that it left its envelope."""
-    said = [f"breaks: long run of {run['engine']}: {run['first']}" for run in found["long"] if not goes_far(run)]
+    said = [f"breaks: long run of {run['engine']}: {run['first']}" for run in found["long"] if not step_locked(run)]
     for run in every(found):
         if stands(run) != BREAKS:
             continue

@@ -1,6 +1,6 @@
 """The trajectories as the report shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from markupsafe import Markup
 from reports import plots, trained
 from reports.chapter import Figure
 from reports.results import number
-from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, listing, ratio_text
+from reports.words import EXPLAINED, HOLDS, listing, ratio_text
 
 Record = dict[str, Any]
 
@@ -60,17 +60,16 @@ def page(found: Record | None) -> Record | None:
 
 def figures(found: Record) -> list[Figure]:
     """Runs, steps, how near to the envelope, and the accuracy on digits."""
-    runs = [run for run in trained.every(found) if trained.stands(run) != NOT_RUN]
-    held = [run for run in runs if trained.stands(run) == HOLDS]
-    explained = sum(trained.stands(run) == EXPLAINED for run in runs)
+    runs = trained.standing(trained.every(found), *trained.RAN)
+    held, explained = (trained.standing(runs, way) for way in (HOLDS, EXPLAINED))
     test = [run["scores"]["test"]["accuracy"] for run in found["digits"] if "test" in run["scores"]]
     said = [
-        Figure("training runs hold", f"{len(held):,} of {len(runs):,}", f"{explained} break as known"),
+        Figure("training runs hold", f"{len(held):,} of {len(runs):,}", f"{len(explained)} break as known"),
         Figure("steps audited", f"{sum(run['steps'] for run in runs):,}", "each by itself"),
     ]
     if held:
-        share = max(number(run["free"]["ratio"]) for run in held)
-        said.append(Figure("nearest to its envelope", f"{share:.2f}", "of the way to the edge, free-running"))
+        share = f"{trained.largest_share(held):.2f}"
+        said.append(Figure("nearest to its envelope", share, "of the way to the edge, free-running"))
     if test:
         said.append(Figure("digits", f"{100 * min(test):.1f} %", "accuracy on the test set, at least"))
     return said
@@ -102,28 +101,22 @@ def digits_row(run: Record) -> Record:
     """A run on digits: its worst ratio, its share of the envelope, how fast that grows, and the metrics."""
     ratio, share = trained.worst_of([run])
     validation, test = (run["scores"].get(of, {}) for of in ("validation", "test"))
-    metrics = [percent(validation, "accuracy"), *(percent(test, name) for name in trained.METRICS)]
+    metrics = [trained.percent(validation, "accuracy"), *(trained.percent(test, name) for name in trained.METRICS)]
     growth = f"{100 * (np.exp(number(run['free']['growth'])) - 1):.2g} %"
     return {**run, "ratio": ratio, "share": share, "growth": growth, "metrics": metrics}
 
 
 def long_row(run: Record) -> Record:
     """A long run: its worst ratio, how far it is from the reference at last, the accuracy, and its memory."""
-    ratio = max((number(check[0]) for check in run["checked"].values()), default=np.nan)
     first, last = run["memory"]
     return {
         **run,
-        "holds": trained.goes_far(run),
-        "ratio": ratio_text(ratio),
+        "holds": trained.step_locked(run),
+        "ratio": ratio_text(trained.worst_ratio([run])),
         "distance": f"{number(run['curves']['distance'][-1]):.1e}",
-        "accuracy": percent(run["scores"].get("test", {}), "accuracy"),
+        "accuracy": trained.percent(run["scores"].get("test", {}), "accuracy"),
         "size": f"{first:,.0f} MiB, {last:,.0f} at last",
     }
-
-
-def percent(scored: Record, name: str) -> str:
-    """95.0 %, or a dash."""
-    return f"{100 * scored[name]:.1f} %" if name in scored else "—"
 
 
 def agreement(found: Record) -> str:
@@ -151,13 +144,9 @@ def confusion(runs: Sequence[Record]) -> list[Record]:
     ]
 
 
-def cell(runs: Any) -> Cell:
+def cell(runs: Iterable[Record]) -> Cell:
     """An optimiser in an engine."""
-    ran = [run for run in runs if trained.stands(run) != NOT_RUN]
-    standings = [trained.stands(run) for run in ran]
-    held = [run for run in ran if trained.stands(run) == HOLDS]
-    if not held:
-        return Cell(len(ran), standings.count(BREAKS), standings.count(EXPLAINED), "—", "")
-    ratio = max(number(check[0]) for run in held for check in run["checked"].values())
-    share = max(number(run["free"]["ratio"]) for run in held)
-    return Cell(len(ran), standings.count(BREAKS), standings.count(EXPLAINED), ratio_text(ratio), f"{share:.2f}")
+    ran = trained.standing(runs, *trained.RAN)
+    held, explained, broken = (trained.standing(ran, way) for way in trained.RAN)
+    ratio, share = ratio_text(trained.worst_ratio(held)), f"{trained.largest_share(held):.2f}"
+    return Cell(len(ran), len(broken), len(explained), *((ratio, share) if held else ("—", "")))

@@ -1,19 +1,18 @@
 """Training runs held step by step: an engine's own weights and optimiser state go into the audit of each step."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from adapters.contract import Adapter, Trainer
-from reference.arrays import Array, Layers, layers
+from reference.arrays import Array, Layers
 from reference.audit import EQUATIONS, Finding, MalformedTrace
 from reference.case import Case
 from reference.diagnosis import diagnose, diagnose_update
 from reference.optimisers import States
-from reference.training import Plan, Step, audit_training, is_descent, used_rate
+from reference.training import Plan, Step, audit_training, is_descent, used_gradient, used_rate
 from reports.campaign import Tally, judged_as
 
 
@@ -65,10 +64,8 @@ def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
 def diagnosis(case: Case, plan: Plan, number: int, step: Step, engine: str | None, finding: Finding) -> str | None:
     """Why a finding about a step does not hold, where that is known; a line of an optimiser says it itself."""
     if finding.equation in ("2a", "2b"):
-        trace, rate = step.trace, used_rate(plan, number, step)
-        if step.clipped is not None:
-            trace = replace(trace, dW=layers(step.clipped, "W"), db=layers(step.clipped, "b"))
-        return diagnose_update(case, trace, step.new_W, step.new_b, rate, finding)
+        used, rate = used_gradient(plan, step), used_rate(plan, number, step)
+        return diagnose_update(case, used, step.new_W, step.new_b, rate, finding)
     return diagnose(case, step.trace, finding, engine) if finding.equation in EQUATIONS else None
 
 

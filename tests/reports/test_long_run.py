@@ -36,7 +36,7 @@ def test_every_step_is_audited_and_a_file_is_written_now_and_then(tmp_path):
     told = []
     record = made(tmp_path, told=told)
     assert (record["steps"], record["verdict"], record["first"]) == (STEPS, "holds", None)
-    assert trained.goes_far(record)
+    assert trained.step_locked(record)
     assert told == [10, 20, 30, 40, 50, 60]
     assert [len(values) for values in record["curves"].values()] == [STEPS] * 3
     assert record["checked"]["adam: w"][2] == STEPS * (64 * 32 + 32 * 10 + 32 + 10)
@@ -90,7 +90,7 @@ def test_a_break_is_named_and_remembered(tmp_path):
         "equation": "adam: v",
         "layer": 1,
     }
-    assert not trained.goes_far(record)
+    assert not trained.step_locked(record)
     assert numbers(made(tmp_path, Late())) == numbers(record)
 
 
@@ -128,5 +128,5 @@ def test_thinned_curves_keep_what_is_largest():
 )
 def test_what_does_not_go_far(wrong, tmp_path):
     record = made(tmp_path, count=10)
-    assert trained.goes_far(record)
-    assert not trained.goes_far({**record, **wrong})
+    assert trained.step_locked(record)
+    assert not trained.step_locked({**record, **wrong})
