@@ -12,13 +12,11 @@ from reference.audit import MalformedTrace
 from reference.case import Case, CaseError
 from reference.cases import Combination
 from reference.datasets import Split, digits
-from reference.initialisers import glorot_uniform
 from reference.metrics import accuracy
-from reference.rounding import rounded
 from reference.training import Plan, Step, descent, draw_batches
 from reference.training import train as descend
 from reports.campaign import Clock, Record, Tally, about, cell_id, generator, loaded, outcome
-from reports.training import flat, steps, trains
+from reports.training import flat, initial, steps, trains
 
 WIDTHS = (64, 32, 10)
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
@@ -28,11 +26,7 @@ EPOCHS, BATCH, LEARNING_RATE = 5, 32, 0.5
 def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
     """The data, the network at its initial weights with the training set as its batch, and the plan."""
     split = digits(generator(seed, "digits", "split"))
-    rng = generator(seed, "digits", "weights")
-    layers = range(1, len(WIDTHS))
-    # drawn once, as float32 numbers, so that every dtype starts from the same weights, as nearly as it holds them
-    W = {l: rounded(rounded(glorot_uniform(rng, WIDTHS[l], WIDTHS[l - 1]), "float32"), dtype) for l in layers}
-    b = {l: np.zeros(WIDTHS[l]) for l in layers}
+    W, b = initial(generator(seed, "digits", "weights"), WIDTHS, dtype)
     case = Case(*NAMES, dtype=dtype, W=W, b=b, x=split.train[0], y=split.train[1])
     batches = draw_batches(generator(seed, "digits", "batches"), case.samples, BATCH, EPOCHS)
     return split, case, descent(batches, LEARNING_RATE)

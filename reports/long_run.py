@@ -18,14 +18,13 @@ from adapters.contract import Adapter
 from reference import network
 from reference.arrays import Array, Place, layers, tree
 from reference.audit import Finding, Worst
-from reference.optimisers import States, optimiser
-from reference.schedules import Schedule
+from reference.optimisers import States
 from reference.training import Plan, Step, train
 from reports.alarms import source
 from reports.campaign import Record, Tally, loaded, shortened
 from reports.results import PACKAGES, ResultsError, processor, version
+from reports.runs import first_break, of_set, on_digits, start
 from reports.training import flat, steps
-from reports.trajectories import SOFTMAX, Setup, first_break, of_set, start
 
 SCHEMA = "backprop-parity/long-run/1"
 EVERY = 500
@@ -33,9 +32,7 @@ EVERY = 500
 CURVES = ("loss", "ratio", "distance")
 
 
-def setup_of(count: int) -> Setup:
-    """Adam on digits."""
-    return Setup("digits", SOFTMAX, optimiser("adam", learning_rate=1e-3), Schedule(), None, "mini", count)
+LEARNING_RATE = 1e-3
 
 
 @dataclass
@@ -56,7 +53,7 @@ def long_run(
     adapter: Adapter, device: str, dtype: str, count: int, seed: int, folder: Path, tell: Callable[[int], None]
 ) -> Record:
     """Train an engine for so many steps, every one audited; `tell` is told of each file that was written."""
-    split, case, plan = start(setup_of(count), dtype, seed)
+    split, case, plan = start(on_digits(count, LEARNING_RATE), dtype, seed)
     about = header(adapter.name, device, dtype, count, seed)
     path = folder / f"long-{adapter.name}-{device}-{dtype}.npz"
     begun = tree(case.W, case.b), plan.start(case.W, case.b, dtype)

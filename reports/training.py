@@ -1,6 +1,6 @@
 """Training runs held step by step: an engine's own weights and optimiser state go into the audit of each step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -11,7 +11,9 @@ from reference.arrays import Array, Layers
 from reference.audit import EQUATIONS, Finding, MalformedTrace
 from reference.case import Case
 from reference.diagnosis import diagnose, diagnose_update
+from reference.initialisers import glorot_uniform
 from reference.optimisers import States
+from reference.rounding import rounded
 from reference.training import Plan, Step, audit_training, is_descent, used_gradient, used_rate
 from reports.campaign import Tally, judged_as
 
@@ -67,6 +69,16 @@ def diagnosis(case: Case, plan: Plan, number: int, step: Step, engine: str | Non
         used, rate = used_gradient(plan, step), used_rate(plan, number, step)
         return diagnose_update(case, used, step.new_W, step.new_b, rate, finding)
     return diagnose(case, step.trace, finding, engine) if finding.equation in EQUATIONS else None
+
+
+def initial(rng: np.random.Generator, widths: Sequence[int], dtype: str) -> tuple[dict[int, Array], dict[int, Array]]:
+    """W by Glorot's uniform initialiser, and b = 0; drawn as float32 numbers, so that every dtype starts from the same.
+
+    As nearly as it holds them.
+    """
+    numbers = range(1, len(widths))
+    drawn = {l: rounded(glorot_uniform(rng, widths[l], widths[l - 1]), "float32") for l in numbers}
+    return {l: rounded(W, dtype) for l, W in drawn.items()}, {l: np.zeros(widths[l]) for l in numbers}
 
 
 def flat(W: Layers, b: Layers) -> Array:

@@ -13,10 +13,12 @@ from reference.optimisers import OPTIMISERS
 from reference.schedules import FORMULAS
 from reports import __main__ as command
 from reports import long_run, reproducers, results, trained, trajectories
+from reports import runs as training_runs
 from reports.ledger import status, verdict
 from reports.render import render
+from reports.runs import DIGITS, KNOWN, SPREAD, TASKS, Unit, apart, compiles, explanation, run, runs, spread, start
 from reports.trained_page import page
-from reports.trajectories import KNOWN, SPREAD, TASKS, Unit, apart, brief, explanation, run, runs, spread, start
+from reports.trajectories import brief
 from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 from tests.reports import samples
 
@@ -43,7 +45,7 @@ def test_every_form_that_an_engine_has_is_trained_in_it(engine):
         _, _, plan = start(setup, "float32", SEED)
         if adapter.trains(plan) is True:
             able.add(setup.optimiser.name)
-            if engine != "jax-whole" or trajectories.compiles(setup):
+            if engine != "jax-whole" or compiles(setup):
                 trained_in.add(setup.optimiser.name)
     assert able == trained_in
     assert len(able) >= 15
@@ -181,7 +183,7 @@ def test_only_what_is_known_is_explained(engine, dtype, equations, expected):
 def found():
     """Six setups of the spread, in NumPy and JAX, and a short run on digits."""
     many = [r for e in ("numpy",) for r in runs(Unit(SPREAD, 6, "xor", (e,), "cpu", "float32", SEED))][:6]
-    drawn = list(runs(Unit(trajectories.DIGITS, 1, "digits", ("numpy", "jax-jit"), "cpu", "float64", SEED)))
+    drawn = list(runs(Unit(DIGITS, 1, "digits", ("numpy", "jax-jit"), "cpu", "float64", SEED)))
     request = trajectories.Request(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, 0, SEED, 1)
     known = [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN]
     made = {"request": request._asdict(), "spread": list(map(brief, many)), "digits": drawn, "long": [], "known": known}
@@ -287,7 +289,7 @@ def test_what_breaks_is_on_the_page(found):
 
 
 def test_the_command(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(trajectories, "SETTINGS", trajectories.SETTINGS[:1])
+    monkeypatch.setattr(training_runs, "SETTINGS", training_runs.SETTINGS[:1])
     monkeypatch.setattr(trajectories, "pool", samples.here)
     arguments = ("--engines", "numpy", "--dtypes", "float32", "--steps", "3", "--epochs", "1", "--out", str(tmp_path))
     assert command.main(["trajectories", *arguments]) == 0
