@@ -37,8 +37,8 @@ def report(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """Run the tests (-- any pytest option)."""
-    run(session, "-m", "pytest", *session.posargs)
+    """Run the tests, a file at a time on each core (-- any pytest option)."""
+    run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

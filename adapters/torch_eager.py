@@ -223,8 +223,9 @@ class TorchEager:
         schedule = optim.scheduled(made, plan)
         names = optim.OPTIMISERS[plan.optimiser.name].kept
         for place, kept in (plan.states or {}).items():
-            made.state[w[place]] = optim.loaded(kept, w[place], names)
-        before, begun = {place: array(p) for place, p in w.items()}, steps_made(plan)
+            made.state[w[place]] = optim.loaded(kept, w[place], names, steps_made(plan))
+        before = {place: array(p) for place, p in w.items()}
+        begun = {place: float((plan.states or {}).get(place, {}).get("t", steps_made(plan))) for place in w}
         for number, batch in enumerate(plan.batches):
             rows = torch.from_numpy(batch).to(self.device)
             trace = self.traced(case, W, b, x[rows], y[rows])
@@ -239,7 +240,7 @@ class TorchEager:
             if schedule is not None:
                 schedule.step()
             after = {place: array(p) for place, p in w.items()}
-            state = {place: optim.shown(made, p, names, begun + number + 1) for place, p in w.items()}
+            state = {place: optim.shown(made, p, names, begun[place] + number + 1) for place, p in w.items()}
             old, new = ((layers(values, "W"), layers(values, "b")) for values in (before, after))
             yield Step(*old, trace, *new, state, rate, clipped)
             before = after

@@ -97,7 +97,7 @@ def trains(plan: Plan) -> bool | str:
     if plan.optimiser.name not in OPTIMISERS:
         return f"torch.optim has no optimiser {plan.optimiser.name!r}"
     if plan.optimiser.hyperparameters.get("momentum") == 0:
-        return "torch.optim keeps no buffer of a momentum of 0"
+        return f"torch.optim has no {plan.optimiser.name!r} with a momentum of 0"  # no b, and Nesterov's is refused
     if plan.clipping is not None and plan.clipping.form not in CLIPPINGS:
         return f"torch clips by no {plan.clipping.form!r}"
     if schedule.name == "warm_up" and schedule.parameters["lowest"] == 0:
@@ -114,10 +114,10 @@ def make(name: str, hyperparameters: Hyper, parameters: list[Tensor]) -> Optimiz
     return made
 
 
-def shown(optimiser: Optimizer, p: Tensor, names: Mapping[str, str], steps: int) -> dict[str, Any]:
+def shown(optimiser: Optimizer, p: Tensor, names: Mapping[str, str], steps: float) -> dict[str, Any]:
     """What is kept of a parameter, under the reference's names; where torch does not count, the steps made."""
     kept = {names[name]: single_or_array(value) for name, value in optimiser.state[p].items() if name in names}
-    return {"t": float(steps), **kept}
+    return {"t": steps, **kept}
 
 
 def single_or_array(value: Any) -> Any:
@@ -127,12 +127,18 @@ def single_or_array(value: Any) -> Any:
     return float(value)
 
 
-def loaded(kept: State, p: Tensor, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """What torch keeps, of what is kept under the reference's names; it has single numbers in float32."""
+def loaded(kept: State, p: Tensor, names: Mapping[str, str], steps: float) -> dict[str, Tensor]:
+    """What torch keeps, of what is kept under the reference's names; where that has no count, after so many steps.
+
+    Single numbers are in float32 unless torch's default is float64, and on the CPU.
+    """
+    if "step" not in names and kept.get("t") == 0:
+        return {}  # SGD takes a momentum that is not there yet for a first step, whose gradient is not dampened
+    single, kept = torch.promote_types(torch.float32, torch.get_default_dtype()), {"t": steps, **kept}
     return {
         name: torch.tensor(kept[ours], dtype=p.dtype, device=p.device)
         if isinstance(kept[ours], np.ndarray)
-        else torch.tensor(kept[ours], dtype=torch.float32)
+        else torch.tensor(kept[ours], dtype=single)
         for name, ours in names.items()
     }
 

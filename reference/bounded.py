@@ -60,9 +60,8 @@ class Bounded:
         return Bounded(self.value, self.bound, self.format, np.maximum(lowest, least(self)))
 
     def __add__(self, other: Any) -> "Bounded":
-        x, y = common(self, other)
-        carried = np.where(is_exactly(x, 0), y.bound, np.where(is_exactly(y, 0), x.bound, x.bound + y.bound))
-        sum_ = rounded(x.value + y.value, carried, ~(is_exactly(x, 0) | is_exactly(y, 0)), x.format)
+        x, y = common(self, other)  # beside an exact 0 the other's bound is carried on: its own is 0
+        sum_ = rounded(x.value + y.value, x.bound + y.bound, ~(is_exactly(x, 0) | is_exactly(y, 0)), x.format)
         return sum_ if x.floor is None and y.floor is None else sum_.above(least(x) + least(y))
 
     def __neg__(self) -> "Bounded":
@@ -138,9 +137,10 @@ def least(x: Bounded) -> Array:
     return x.value - x.bound if x.floor is None else x.floor
 
 
-def is_exactly(x: Bounded, number: float) -> Array:
-    """Where |x| is that number, without a bound."""
-    return (np.abs(x.value) == number) & (x.bound == 0)
+def is_exactly(x: Bounded, number: float) -> Any:
+    """Where |x| is that number, without a bound; a single False where it nowhere is."""
+    there = np.abs(x.value) == number
+    return there & (x.bound == 0) if there.any() else np.False_
 
 
 def plain(x: Any) -> Any:
@@ -150,18 +150,25 @@ def plain(x: Any) -> Any:
 
 def times(x: Array, y: Array) -> Array:
     """x y, where nothing times infinity is nothing: an infinite number has no rounding error."""
-    return np.where((x == 0) | (y == 0), 0.0, x * y)
+    product = x * y
+    if np.max(product, initial=0.0) < np.inf:  # a NaN is not
+        return product
+    return np.where((x == 0) | (y == 0), 0.0, product)
 
 
 def over(x: Array, y: Array) -> Array:
     """x/y where y is above 0, infinite elsewhere."""
+    if np.min(y, initial=np.inf) > 0:
+        return x / y
     return np.where(y > 0, x / np.where(y > 0, y, 1.0), np.inf)
 
 
 def rounded(value: Array, carried: Array, roundings: Any, format: Format) -> Bounded:
     """The result of an operation: n (u |r| + η) beside what is carried on; infinity rounds to itself."""
-    own = np.where(roundings > 0, roundings * (format.u * (np.abs(value) + carried) + format.underflow), 0.0)
-    return Bounded(value, carried + np.where(np.isfinite(value), own, 0.0), format)
+    own = roundings * (format.u * (np.abs(value) + carried) + format.underflow)
+    if not np.max(own, initial=0.0) < np.inf:
+        own = np.where((roundings > 0) & np.isfinite(value), own, 0.0)
+    return Bounded(value, carried + own, format)
 
 
 def common(x: Any, y: Any) -> tuple[Bounded, Bounded]:

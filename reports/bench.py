@@ -9,24 +9,29 @@ import os
 import signal
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from adapters.contract import ENGINES, Adapter, AdapterError, describe, load
+from adapters.contract import ENGINES, Adapter, AdapterError, Trainer, describe, load
 from reference import network
 from reference.audit import audit
 from reference.case import Case, Trace
 from reference.cases import Combination, Shape, draw_case
+from reference.optimisers import optimiser
+from reference.training import Plan
+from reports.campaign import Tally
 from reports.results import environment
+from reports.training import steps
 
 SCHEMA = "backprop-parity/bench/1"
 
@@ -62,6 +67,7 @@ class Sizes:
     audited    widths at which the audit stands beside every engine's trace
     checked    those of them at which it stands beside gradcheck; at width 256, the slow mode takes minutes
     networks   widths at which NumPy's forward and backward pass stands beside torch's
+    trained    widths at which audited training stands beside training
     threads    of every engine alike
     """
 
@@ -69,6 +75,7 @@ class Sizes:
     audited: tuple[int, ...] = (8, 32, 64, 256)
     checked: tuple[int, ...] = (8, 32, 64)
     networks: tuple[int, ...] = (32, 256, 1024)
+    trained: tuple[int, ...] = (256,)
     samples: int = 32
     threads: tuple[int, ...] = tuple(sorted({1, cores()}))
     slow_rounds: int = 2
@@ -175,6 +182,43 @@ def gradcheck(fast: bool) -> Callable[[Adapter, Case, Trace | None], Work]:
     return task
 
 
+STEPS = 4
+
+OPTIMISERS = ("gradient_descent", "adam")
+
+
+def steps_of(case: Case, optimiser_name: str) -> Plan:
+    """A few steps on the full batch."""
+    return Plan((np.arange(case.samples),) * STEPS, optimiser(optimiser_name, learning_rate=1e-3))
+
+
+def training(optimiser_name: str) -> Callable[[Adapter, Case, Trace | None], Work]:
+    """An engine's own training steps."""
+
+    def task(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
+        plan = steps_of(case, optimiser_name)
+        return lambda: deque(cast(Trainer, adapter).train(case, plan), maxlen=0)
+
+    return task
+
+
+def audited_training(optimiser_name: str) -> Callable[[Adapter, Case, Trace | None], Work]:
+    """The same steps, each audited; raises BenchError where one does not hold."""
+
+    def task(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
+        plan = steps_of(case, optimiser_name)
+
+        def work() -> None:
+            tally = Tally()
+            deque(steps(adapter, "cpu", case, plan, tally), maxlen=0)
+            if not tally.holds():
+                raise BenchError(f"training in {adapter.name!r} does not hold")
+
+        return work
+
+    return task
+
+
 TASKS: dict[str, Callable[[Adapter, Case, Trace | None], Work]] = {
     "trace": engine_trace,
     "audit": audit_of_trace,
@@ -183,6 +227,8 @@ TASKS: dict[str, Callable[[Adapter, Case, Trace | None], Work]] = {
     "torch": torch_passes,
     "gradcheck fast": gradcheck(fast=True),
     "gradcheck slow": gradcheck(fast=False),
+    **{f"train {name}": training(name) for name in OPTIMISERS},
+    **{f"audited {name}": audited_training(name) for name in OPTIMISERS},
 }
 
 
@@ -373,6 +419,29 @@ def beside_torch(made: dict[str, Worker], width: int, sizes: Sizes, rounds: int)
     return {"threads": made["numpy"].threads, "width": width, "parameters": of.parameters, **times, **ratios}
 
 
+def beside_training(made: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> list[Record]:
+    """At one width: what the audit of every step adds to training in each engine, per optimiser and dtype."""
+    runs = {
+        (engine, dtype, name): Network(width, sizes.samples, dtype)
+        for engine in sizes.engines
+        for dtype in ("float32", "float64")
+        for name in OPTIMISERS
+    }
+    contestants = {
+        (verb, *run): made[run[0]].prepare(f"{verb} {run[2]}", of)[0]
+        for run, of in runs.items()
+        for verb in ("train", "audited")
+    }
+    seconds = in_turns(contestants, rounds, {})
+    rows = []
+    for (engine, dtype, name), of in runs.items():
+        alone, audited = (seconds[verb, engine, dtype, name] for verb in ("train", "audited"))
+        about = {"threads": made["numpy"].threads, "width": width, "parameters": of.parameters}
+        run = {"engine": engine, "dtype": dtype, "optimiser": name, "steps": STEPS}
+        rows.append(about | run | {"train": alone, "audited": audited, "ratio": ratio(audited, alone) - 1})
+    return rows
+
+
 def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record:
     """bench.json: every comparison, with 1 thread and with all, and what it was measured on.
 
@@ -380,7 +449,7 @@ def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record
     """
     sizes = sizes or Sizes()
     started, clock, load_before = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), load_average()
-    found: dict[str, list[Record]] = {"audit": [], "gradcheck": [], "network": []}
+    found: dict[str, list[Record]] = {"audit": [], "gradcheck": [], "training": [], "network": []}
 
     def say(what: str, threads: int) -> None:
         console.print(f"{time.perf_counter() - clock:4.0f} s  {what}, threads: {threads}", highlight=False)
@@ -392,6 +461,9 @@ def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record
                 audits, checks = beside_engines(made, width, sizes, rounds)
                 found["audit"] += audits
                 found["gradcheck"] += checks
+            for width in sizes.trained:
+                say(f"audited training at width {width}", threads)
+                found["training"] += beside_training(made, width, sizes, rounds)
             for width in sizes.networks:
                 say(f"NumPy and torch at width {width}", threads)
                 found["network"].append(beside_torch(made, width, sizes, rounds))
@@ -422,12 +494,20 @@ def tables(found: Record) -> list[Table]:
     )
     for row in found["gradcheck"]:
         checks.add_row(*head(row), row["mode"], duration(row["gradcheck"]), duration(row["audit"]), times(row["ratio"]))
+    trained = table(
+        f"audited training beside training: {about}, of {STEPS} steps",
+        ("engine", "dtype", "optimiser"),
+        ("training", "audited", "audit/training"),
+    )
+    for row in found["training"]:
+        name = (row["engine"], row["dtype"], row["optimiser"])
+        trained.add_row(*head(row), *name, *(duration(row[of]) for of in ("train", "audited")), times(row["ratio"]))
     headings = ("NumPy", "torch", "products", "NumPy/torch", "NumPy/products")
     passes = table(f"forward and backward, float64: {about}", (), headings)
     for row in found["network"]:
         ratios = (times(row[f"numpy/{name}"]) for name in ("torch", "products"))
         passes.add_row(*head(row), *(duration(row[name]) for name in ("numpy", "torch", "products")), *ratios)
-    return [audits, checks, passes]
+    return [audits, checks, trained, passes]
 
 
 def table(title: str, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:

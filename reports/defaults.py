@@ -37,7 +37,7 @@ class Default:
     """A call that leaves to the framework what it may, and the formulas that it may then stand for.
 
     `formulas` give one number an element; the equation's own is the first, and has no name beside those of the
-    reductions. Every reduction of each is a candidate.
+    reductions. Every reduction of each is a candidate. `defects` are those that are no convention.
     """
 
     function: str
@@ -45,6 +45,7 @@ class Default:
     arrays: Mapping[str, Array]
     formulas: Mapping[str, Array]
     sources: Mapping[str, str]
+    defects: tuple[str, ...] = ()
 
     def candidates(self) -> dict[str, Array]:
         """Every answer that has a name."""

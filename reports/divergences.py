@@ -44,6 +44,7 @@ from reports.defaults import UNKNOWN, defaults, recognised
 from reports.known import KNOWN, Known
 from reports.reproducers import shown
 from reports.results import number
+from reports.training_defaults import training_defaults
 
 Row = dict[str, Any]
 Parameters = Mapping[str, float]
@@ -577,7 +578,7 @@ def loss_code(case: Case, what: str, engine: str, i: int) -> str | None:
 
 def default_rows(engines: Sequence[str]) -> Iterator[Row]:
     """A row for each call whose defaults are not the equation's; each is measured by running its reproducer."""
-    for default in defaults():
+    for default in (*defaults(), *training_defaults()):
         candidates = default.candidates()
         usual = next(iter(candidates))
         codes = {engine: reproducers.of_default(engine, default.sources, default.arrays) for engine in engines}
@@ -587,7 +588,7 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
             engine: "not there"
             if name is None
             else "defect"
-            if name == UNKNOWN
+            if name in (UNKNOWN, *default.defects)
             else "equal"
             if name == usual
             else "convention"

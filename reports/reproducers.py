@@ -272,12 +272,13 @@ def of_arithmetic(engine: str, name: str, dtype: str, numbers: Mapping[str, Any]
 
 
 def of_default(engine: str, sources: Mapping[str, str], arrays: Mapping[str, Array]) -> str | None:
-    """A call that leaves to the framework what it may; `sources` has the call by framework."""
+    """A call that leaves to the framework what it may; `sources` has the call by framework, after what it needs."""
     framework = FRAMEWORK.get(engine)
     if framework is None or framework not in sources:
         return None
     given = {name: literal(values) for name, values in arrays.items()}
-    return lines(framework, "float64", given, listed(framework, f"({sources[framework]}).reshape(-1)"))
+    *before, call = sources[framework].split("\n")
+    return lines(framework, "float64", given, *before, listed(framework, f"({call}).reshape(-1)"))
 
 
 def run(code: str) -> str:

@@ -78,7 +78,7 @@ def figures(found: Record) -> list[Figure]:
 def replay(request: Record) -> str:
     """The command that trains the same again."""
     several = (f"--{name} {','.join(request[name])}" for name in ("engines", "dtypes"))
-    counts = (f"--{name} {request[name]}" for name in ("steps", "epochs", "seed"))
+    counts = (f"--{name} {request[name]}" for name in ("steps", "epochs", "long", "seed"))
     return " ".join(("python -m reports trajectories", *several, *counts))
 
 

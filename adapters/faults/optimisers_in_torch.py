@@ -139,10 +139,10 @@ def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tu
     for place, p in parameters.items():
         p.grad = torch.tensor(g[place], dtype=format)
         if state[place]["t"]:
-            optimiser.state[p] = optim.loaded(state[place], p, form.kept)
+            optimiser.state[p] = optim.loaded(state[place], p, form.kept, float(state[place]["t"]))
     with patch():
         optimiser.step()
     return (
         {place: array(p) for place, p in parameters.items()},
-        {place: optim.shown(optimiser, p, form.kept, int(state[place]["t"]) + 1) for place, p in parameters.items()},
+        {place: optim.shown(optimiser, p, form.kept, float(state[place]["t"]) + 1) for place, p in parameters.items()},
     )

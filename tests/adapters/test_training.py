@@ -280,7 +280,7 @@ LACKING = {
     "torch: no momentum": (
         "torch-eager",
         plan_of("momentum", momentum=0.0),
-        "torch.optim keeps no buffer of a momentum of 0",
+        "torch.optim has no 'momentum' with a momentum of 0",
     ),
     "jax: dampening": ("jax-jit", plan_of("momentum", dampening=0.5), "optax has no dampening"),
     "jax: norm with ε": (

@@ -315,3 +315,15 @@ def test_another_lowest_is_found():
 def test_an_eta_of_another_shape_is_malformed():
     with pytest.raises(MalformedTrace, match="shape"):
         audit_rate(Schedule(), RATE, 0, np.full(2, RATE), "float32", "jax-jit")
+
+
+def test_optax_steps_one_step_late_for_some_periods_when_compiled():
+    """41 · fl(1/41) < 1 in float32: XLA multiplies by the reciprocal of a constant. The audit refuses that η."""
+    late = []
+    for every in (1, 7, 40, 41, 47, 100):
+        schedule = Schedule("step", {"every": every, "factor": 0.5})
+        rates = of_optax(schedule, every + 2, False)
+        broken = [t for t, found in enumerate(audited(schedule, rates, "float32", "jax-jit")) if not found.holds]
+        assert broken in ([], [every])
+        late += [every] if broken else []
+    assert late == [41, 47]

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,7 @@ TINY = bench.Sizes(
     audited=(2, 3),
     checked=(2,),
     networks=(3,),
+    trained=(2,),
     samples=2,
     threads=(1,),
     slow_rounds=1,
@@ -47,7 +49,12 @@ def test_gradcheck_stands_beside_the_audit_in_both_modes_where_it_is_asked_for(f
     assert [(row["width"], row["mode"]) for row in found["gradcheck"]] == [(2, "fast"), (2, "slow")]
 
 
-@pytest.mark.parametrize("section", ["audit", "gradcheck", "network"])
+def test_audited_training_stands_beside_training_in_every_engine(found):
+    rows = {(row["engine"], row["dtype"], row["optimiser"]) for row in found["training"]}
+    assert len(rows) == len(found["training"]) == 2 * 2 * 2
+
+
+@pytest.mark.parametrize("section", ["audit", "gradcheck", "training", "network"])
 def test_every_timing_is_a_median_between_its_quartiles(found, section):
     assert found[section]
     for row in found[section]:
@@ -66,6 +73,8 @@ def test_ratios_are_those_of_the_medians(found):
         assert row["ratio"] == medians(row, "audit", "trace")
     for row in found["gradcheck"]:
         assert row["ratio"] == medians(row, "gradcheck", "audit")
+    for row in found["training"]:
+        assert row["ratio"] == medians(row, "audited", "train") - 1
     for row in found["network"]:
         assert row["numpy/torch"] == medians(row, "numpy", "torch")
         assert row["numpy/products"] == medians(row, "numpy", "products")
@@ -84,8 +93,16 @@ def test_the_tables_show_every_row(found):
     for table in bench.tables(found):
         console.print(table)
     text = console.file.getvalue()
-    assert [table.row_count for table in bench.tables(found)] == [8, 2, 1]
-    for heading in ("audit/trace", "gradcheck/audit", "NumPy/torch", "NumPy/products", "torch-eager", "slow"):
+    assert [table.row_count for table in bench.tables(found)] == [8, 2, 8, 1]
+    for heading in (
+        "audit/trace",
+        "gradcheck/audit",
+        "audit/training",
+        "NumPy/torch",
+        "NumPy/products",
+        "torch-eager",
+        "slow",
+    ):
         assert heading in text
 
 
@@ -201,3 +218,16 @@ def test_workers_are_ended_and_the_environment_is_as_before():
 )
 def test_durations_are_milliseconds_of_three_digits(seconds, text):
     assert bench.duration({"median": seconds}) == text
+
+
+def test_training_that_does_not_hold_is_not_timed(case):
+    from adapters.numpy_engine import NumpyEngine
+
+    class Wrong(NumpyEngine):
+        def train(self, case, plan):
+            for step in super().train(case, plan):
+                yield replace(step, trace=replace(step.trace, loss=step.trace.loss + 1))
+
+    bench.audited_training("adam")(NumpyEngine(), case, None)()
+    with pytest.raises(bench.BenchError, match="does not hold"):
+        bench.audited_training("adam")(Wrong(), case, None)()
