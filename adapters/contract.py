@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
+
+import numpy as np
 
 from reference.arrays import Array
+from reference.audit import MalformedTrace
 from reference.case import Case, Trace
 from reference.training import Plan, Step
 
@@ -105,7 +108,56 @@ def load(spec: str, device: str = "cpu") -> Adapter:
     for member in ("name", "supports", "trace"):
         if not hasattr(adapter, member):
             raise AdapterError(f"adapter {spec!r} has no {member!r}: it should have name, supports and trace")
+    if not isinstance(adapter.name, str) or not adapter.name.isprintable() or not adapter.name:
+        raise AdapterError(f"adapter {spec!r} has the name {adapter.name!r:.60}, but should have one of printable text")
     return cast(Adapter, adapter)
+
+
+def lacks(adapter: Adapter, case: Case) -> str | None:
+    """The reason of an adapter that cannot compute a Case; raises MalformedTrace for an answer that is none."""
+    said = adapter.supports(case)
+    if isinstance(said, str) and said:
+        return said
+    if isinstance(said, (bool, np.bool_)) and said:
+        return None
+    raise MalformedTrace(f"supports gives {said!r:.60}, but should give True or a reason")
+
+
+def received(given: object) -> Trace:
+    """A trace as its adapter gave it, in arrays of our own that nothing else changes.
+
+    Raises MalformedTrace where a field is missing, or holds anything but real numbers.
+    """
+    fields = {}
+    for name in ("loss", "dW", "db", "losses", "z", "a", "delta"):
+        if not hasattr(given, name):
+            raise MalformedTrace(f"the trace, {type(given).__name__}, has no {name}")
+        fields[name] = field(name, getattr(given, name))
+    return Trace(**fields)
+
+
+def field(name: str, value: object) -> Any:
+    """A field of a trace: the loss a number, the others arrays, by layer but for the losses."""
+    if name == "loss":
+        return real(name, value).item() if np.ndim(cast(Any, value)) == 0 and value is not None else value
+    if value is None:
+        return None
+    if name == "losses":
+        return real(name, value)
+    if not isinstance(value, Mapping):
+        raise MalformedTrace(f"{name} is {type(value).__name__}, but should have an array for each layer")
+    return {l: real(f"{name} of layer {l}", array) for l, array in value.items()}
+
+
+def real(name: str, value: object) -> Array:
+    """A copy in float64."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiu" or array.dtype.name == "bfloat16":
+            return np.array(array, dtype=np.float64)
+    except FAILURES as error:
+        raise MalformedTrace(f"{name} is no array: {describe(error)}") from error
+    raise MalformedTrace(f"{name} is of type {array.dtype}, but should be of real numbers")
 
 
 def supported(engine: str, case: Case, activations: Container[str], losses: Container[str]) -> bool | str:

@@ -12,16 +12,17 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from adapters.contract import ENGINES, Adapter, AdapterError, load
+from adapters.contract import ENGINES, AdapterError, load
 from adapters.faults.planting import PLANTED
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import Case, CaseError, choose, from_json
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports import campaign, digits, proof, results, terminal, trained, trajectories
+from reports import campaign, proof, results, terminal, trained, trajectories, whole
 from reports.ledger import status, verdict
 from reports.render import render
+from reports.workers import Limits
 
 BUILD = Path("reports/build")
 SEED = 2026
@@ -88,6 +89,14 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> whole.Share:
+    """The type of a share of a campaign."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: give 1/8 to 8/8, say")
+    return whole.Share(int(number), int(of))
+
+
 def parser() -> Parser:
     """The verbs and their options."""
     main = Parser(prog="python -m reports", description=__doc__)
@@ -115,11 +124,20 @@ def parser() -> Parser:
     )
     audit.add_argument("--workers", type=positive, default=results.cores(), help="processes (default: one a core)")
     audit.add_argument("--seed", type=seed, default=SEED, help=f"of every draw (default {SEED})")
+    audit.add_argument(
+        "--shard", type=share, default=whole.Share(1, 1), help="3/8: the third of eight shares; see merge"
+    )
+    audit.add_argument("--timeout", type=positive, default=600, help="seconds that a cell may take (default 600)")
+    audit.add_argument("--memory", type=positive, default=8192, help="MiB that a worker may hold (default 8192)")
     audit.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
     audit.add_argument("--case", type=Path, help="audit this one Case, a JSON file, instead of random ones")
     audit.add_argument("--no-training", action="store_true", help="leave the training run on digits out")
     audit.add_argument("--no-divergences", action="store_true", help="leave the table of divergences out")
     audit.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
+
+    together = verbs.add_parser("merge", help="put the results of all shares of a campaign together")
+    together.add_argument("results", type=Path, nargs="+", help="results.json of each share")
+    together.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
     page = verbs.add_parser("render", help="make report.html from results.json")
     page.add_argument("results", type=Path, nargs="?", default=BUILD / "results.json")
@@ -198,39 +216,76 @@ def read_case(path: Path) -> Case:
 
 def audit(options: argparse.Namespace, console: Console) -> int:
     """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
-    specs = specs_of(options)
-    adapters = [load(spec, options.device) for spec in specs]
+    request = request_of(options)
     folder = results.writable(options.out)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    found = one_case(options, adapters) if options.case else whole_campaign(options, specs, adapters, console)
-    request = {
-        "engines": [adapter.name for adapter in adapters],
-        "dtypes": list(options.dtypes),
-        "device": options.device,
-        "cases": options.cases,
-        "further": options.further,
-        "seed": options.seed,
-    }
+    adapters = whole.asked(tuple(request.combinations), options.device, request.limits, options.workers)
+    found = one_case(options, request) if options.case else whole_campaign(options, request, adapters, folder, console)
     seconds = time.perf_counter() - clock
-    about = results.environment(adapters, options.seed, started, seconds)
+    devices = {adapter.name: adapter.device for adapter in adapters.values()}
+    flags = {name: value for adapter in adapters.values() for name, value in adapter.flags.items()}
+    about = results.environment(devices, options.seed, started, seconds, flags)
     chapters, left_out = results.carried(folder / "results.json", about)
-    found = {"schema": results.SCHEMA, "environment": about, "request": request, **found, **chapters}
+    found = {
+        "schema": results.SCHEMA,
+        "environment": about,
+        "request": said(request, tuple(devices)),
+        **found,
+        **chapters,
+    }
+    results.write(folder / "results.json", results.dump(results.jsonable(found)))
+    (folder / whole.JOURNAL).unlink(missing_ok=True)
+    return told(found, folder / "results.json", left_out, console)
+
+
+def told(found: dict[str, Any], path: Path, notices: Sequence[str], console: Console) -> int:
+    """Print what a campaign found; its exit status."""
     found = results.jsonable(found)
-    results.write(folder / "results.json", results.dump(found))
-    for line in left_out:
+    for line in notices:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(terminal.summary(found))
     for line in terminal.breaks(found):
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{verdict(found)}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{folder / 'results.json'} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
+    seconds = found["environment"]["seconds"]
+    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
     return status(found)
 
 
-def one_case(options: argparse.Namespace, adapters: list[Adapter]) -> dict[str, Any]:
+def request_of(options: argparse.Namespace) -> whole.Request:
+    """What the options ask for."""
+    return whole.Request(
+        {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
+        options.device,
+        tuple(options.dtypes),
+        options.cases,
+        options.further,
+        options.seed,
+        not options.no_training,
+        not options.no_divergences,
+        options.shard,
+        Limits(options.timeout, options.memory),
+    )
+
+
+def said(request: whole.Request, engines: Sequence[str]) -> dict[str, Any]:
+    """The request as it stands in results.json."""
+    return {
+        "engines": list(engines),
+        "dtypes": list(request.dtypes),
+        "device": request.device,
+        "cases": request.cases,
+        "further": request.further,
+        "seed": request.seed,
+        "share": str(request.share),
+    }
+
+
+def one_case(options: argparse.Namespace, request: whole.Request) -> dict[str, Any]:
     """The one Case of a file in every engine."""
     case = read_case(options.case)
     names = Combination(case.hidden, case.output, case.loss)
+    adapters = [load(spec, options.device) for spec in request.combinations]
     cells = [
         campaign.run_cell(adapter, options.device, case.dtype, names, [case], options.seed) for adapter in adapters
     ]
@@ -238,51 +293,42 @@ def one_case(options: argparse.Namespace, adapters: list[Adapter]) -> dict[str, 
 
 
 def whole_campaign(
-    options: argparse.Namespace, specs: Sequence[str], adapters: list[Adapter], console: Console
+    options: argparse.Namespace,
+    request: whole.Request,
+    adapters: dict[str, whole.Asked],
+    folder: Path,
+    console: Console,
 ) -> dict[str, Any]:
     """Every cell, training run and divergence, in worker processes."""
-    groups = [
-        group
-        for spec in specs
-        for group in campaign.groups(
-            spec,
-            options.device,
-            options.dtypes,
-            combinations_of(options, spec),
-            options.cases,
-            options.further,
-            options.seed,
-        )
-    ]
-    runs = [] if options.no_training else [(s, options.device, d, options.seed) for s in specs for d in options.dtypes]
-    swept = [] if options.no_divergences else [spec for spec in specs if spec in ENGINES_SWEPT]
-    total = sum(len(group.combinations) for group in groups)
+    names = {spec: adapter.name for spec, adapter in adapters.items()}
+    found = whole.tasks(request, names)
+    runs = sum(map(whole.is_run, found))
+    cells = sum(len(task.keys) for task in found) - runs
+    share = "" if request.share.of == 1 else f"share {request.share}: "
     console.print(
-        f"seed {options.seed}: {total} cells, {len(runs)} training runs, {options.workers} workers", highlight=False
+        f"seed {request.seed}: {share}{cells} cells, {runs} training runs, {options.workers} workers", highlight=False
     )
-    with terminal.progress(console) as bar, campaign.pool(options.workers) as executor:
-        task = bar.add_task("", total=total + len(runs))
-        differ = executor.submit(campaign.divergences, swept, options.device, options.dtypes)
-        cells = [executor.submit(campaign.run_group, group) for group in groups]
-        training = [executor.submit(digits.run, *run) for run in runs]
+    with terminal.progress(console) as bar:
+        task = bar.add_task("", total=cells + runs + 1)
 
-        def done(found: Any) -> None:
-            records = found if isinstance(found, list) else [found]
-            bar.update(task, advance=len(records), description=records[-1]["id"])
+        def done(what: str) -> None:
+            bar.update(task, advance=1, description=what)
 
-        by_group = campaign.in_turn([*cells, *training], done)
-        bar.update(task, description="divergences")
-        rows = differ.result()
-        bar.update(task, description="done")
-    found_cells = [cell for group in by_group[: len(cells)] for cell in group]
-    campaign.explain([*found_cells, *by_group[len(cells) :]], rows)
-    return {
-        "cells": found_cells,
-        "training": by_group[len(cells) :],
-        "times": campaign.times(found_cells, options.workers),
-        "divergences": rows,
-        "accuracy": campaign.accuracy(),
-    }
+        def tell(notice: str) -> None:
+            console.print(notice, highlight=False, markup=False, soft_wrap=True)
+
+        measured = whole.measure(request, names, options.workers, folder, done, tell)
+        bar.update(task, completed=cells + runs + 1, description="done")
+    return {**measured, "accuracy": campaign.accuracy()}
+
+
+def merge(options: argparse.Namespace, console: Console) -> int:
+    """Put the shares of a campaign together."""
+    shares = [results.load(path) for path in options.results]
+    folder = results.writable(options.out)
+    found = whole.merged(shares)
+    results.write(folder / "results.json", results.dump(found))
+    return told(found, folder / "results.json", [], console)
 
 
 def page(options: argparse.Namespace, console: Console) -> int:
@@ -355,7 +401,7 @@ def chapter(name: str, doing: str, said: Any, measure: Measure, options: argpars
 
         made = measure(folder, progress)
     seconds = time.perf_counter() - clock
-    found[name] = made | {"environment": results.environment([], options.seed, started, seconds)}
+    found[name] = made | {"environment": results.environment({}, options.seed, started, seconds)}
     results.write(path, results.dump(found))
     for table in said.tables(made):
         console.print(table)
@@ -416,6 +462,7 @@ def bench(options: argparse.Namespace, console: Console) -> int:
 
 VERBS = {
     "audit": audit,
+    "merge": merge,
     "render": page,
     "divergences": divergences,
     "sweep": sweep,

@@ -5,16 +5,12 @@ does not hold is an alarm, unless a divergence (`reports/divergences.py`) explai
 framework, and is counted under the divergence's id.
 """
 
-import hashlib
-import json
-import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +39,6 @@ from reference.rounding import (
     value_error,
 )
 from reports.campaign import (
-    CampaignError,
     Record,
     divergences,
     generator,
@@ -52,7 +47,8 @@ from reports.campaign import (
     pool,
     shortened,
 )
-from reports.results import PACKAGES, jsonable, number, processor, version
+from reports.journal import append, measured_with, opened, source
+from reports.results import number
 
 SCHEMA = "backprop-parity/alarms/1"
 
@@ -398,71 +394,10 @@ def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) 
 JOURNAL = "alarms.jsonl"
 
 
-@cache
-def source() -> str:
-    """A digest of the code that decides what is found: a journal of other code is another campaign."""
-    root = Path(__file__).parents[1]
-    files = sorted([*root.glob("reference/*.py"), *root.glob("adapters/*.py"), Path(__file__)])
-    files.append(root / "reports" / "recorded" / "scalar_accuracy.json")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def header(seed: int, device: str) -> Record:
     """The first line of a journal: what its chunks depend on."""
-    versions = {name: version(name) for name in PACKAGES}
-    about = {"schema": SCHEMA, "seed": seed, "device": device, "processor": processor(), "source": source()}
-    return {**about, "versions": versions}
-
-
-def append(journal: Path, record: Record) -> None:
-    """Add one line, by one call of the system, so that lines of several processes do not mix."""
-    line = json.dumps(jsonable(record), allow_nan=False, ensure_ascii=False) + "\n"
-    file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(file, line.encode())
-    finally:
-        os.close(file)
-
-
-def opened(journal: Path, first: Record, tell: Callable[[str], None]) -> list[Record]:
-    """The chunks of a journal, begun if it is not there; a last line that is torn is dropped, with a notice.
-
-    Raises CampaignError for a journal of another campaign, or one with an unreadable line before its last.
-    """
-    if not journal.is_file() or journal.stat().st_size == 0:
-        append(journal, first)
-        return []
-    lines = journal.read_bytes().splitlines(keepends=True)
-    records: list[Record] = []
-    for i, line in enumerate(lines):
-        try:
-            records.append(parsed(line))
-        except ValueError as error:
-            if i < len(lines) - 1 or i == 0:
-                raise CampaignError(f"journal {str(journal)!r}: line {i + 1} is unreadable: {error}") from error
-            os.truncate(journal, sum(map(len, lines[:-1])))
-            tell(f"journal {str(journal)!r}: its last line, {i + 1}, is torn and dropped")
-    found, *chunks = records
-    for name in dict.fromkeys((*first, *found)):
-        if found.get(name) != first.get(name):
-            raise CampaignError(
-                f"journal {str(journal)!r} has the {name} {found.get(name)!r}, but should have {first.get(name)!r}: "
-                "give another folder, or remove it"
-            )
-    return chunks
-
-
-def parsed(line: bytes) -> Record:
-    """One line of a journal; raises ValueError for one that is torn."""
-    if not line.endswith(b"\n"):
-        raise ValueError("it does not end")
-    record = json.loads(line)
-    if not isinstance(record, dict):
-        raise ValueError(f"it is {type(record).__name__}, but should be an object")
-    return record
+    about = {"schema": SCHEMA, "seed": seed, "device": device}
+    return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
 
 
 # --- the campaign
@@ -518,7 +453,7 @@ def measure(
     """Audit so many Cases, spread evenly over engines, dtypes and kinds, and count what does not hold.
 
     What the journal in the folder has is not run again. `progress` is told how many are audited, of how many; `tell` is
-    given notices. Raises CampaignError for a journal of another campaign, and where a worker dies.
+    given notices. Raises ResultsError for a journal of another campaign, CampaignError where a worker dies.
     """
     began, journal, wanted = time.perf_counter(), folder / JOURNAL, quotas(specs, dtypes, cases)
     chunks = opened(journal, first := header(seed, device), tell)

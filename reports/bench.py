@@ -467,7 +467,7 @@ def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record
             for width in sizes.networks:
                 say(f"NumPy and torch at width {width}", threads)
                 found["network"].append(beside_torch(made, width, sizes, rounds))
-    about = environment([], SEED, started, time.perf_counter() - clock)
+    about = environment({}, SEED, started, time.perf_counter() - clock)
     request = {"rounds": rounds, "samples": sizes.samples, "layers": LAYERS, "seed": SEED}
     load = {"before": load_before, "after": load_average()}
     return {"schema": SCHEMA, "environment": about, "request": request, "load": load, **found}

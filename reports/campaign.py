@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.contract import ENGINES, FAILURES, Adapter, compilation, describe, load
+from adapters.contract import ENGINES, FAILURES, Adapter, compilation, describe, lacks, load, received
 from reference.accuracy import k, recorded
 from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
@@ -26,6 +26,7 @@ from reference.cases import Combination, cover, draw_case, draw_shape
 from reference.diagnosis import diagnose
 from reports.experiments import experiments
 from reports.results import cores, number
+from reports.workers import THREADS, Failure
 
 Record = dict[str, Any]
 
@@ -178,19 +179,20 @@ def run_cell(
 ) -> Record:
     """Audit one cell: each Case's trace, and where it is `thorough`, the experiments on the first.
 
-    Whatever the adapter raises is an answer of the adapter: the cell breaks, with the reason.
+    Whatever the adapter raises is an answer of the adapter: the cell has crashed, with the reason; what it gives that
+    is no trace of the Case is malformed.
     """
     tally, verdict, count, index, clock = Tally(), None, 0, 0, Clock(adapter)
     reason: str | None = None
     engine = judged_as(adapter, device)
     try:
         for index, case in enumerate(cases):
-            if (supported := adapter.supports(case)) is not True:
-                reason = reason or str(supported)
+            if (lacking := lacks(adapter, frozen(case))) is not None:
+                reason = reason or lacking
                 continue
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
                 with clock("engine"):
-                    trace = adapter.trace(case)
+                    trace = received(adapter.trace(case))
                 diagnosis = partial(diagnose, case, trace, engine=engine)
                 with clock("audit"):
                     tally.add(audit(case, trace, engine), index, diagnosis)
@@ -203,17 +205,22 @@ def run_cell(
             count += 1
         if not tally.worst and reason is not None:
             verdict = "not-run"
-    except MalformedTrace as error:
-        verdict, reason = "breaks", f"case {index}: malformed trace: {error}"
     except FAILURES as error:
-        verdict, reason = "breaks", f"case {index}: {describe(error)}"
+        verdict, reason = failure(error, f"case {index}")
     return {
         "id": cell_id(adapter.name, device, dtype, *names),
-        **about(adapter, device, dtype, names),
+        **about(adapter.name, device, dtype, names),
         "cases": count,
         **outcome(tally, verdict, reason, clock),
         "spent": clock.record(),
     }
+
+
+def frozen(case: Case) -> Case:
+    """The Case, whose arrays nobody writes into from now on: they are what its trace is audited on."""
+    for array in (case.x, case.y, *case.W.values(), *case.b.values()):
+        array.flags.writeable = False
+    return case
 
 
 def judged_as(adapter: Adapter, device: str) -> str | None:
@@ -221,20 +228,28 @@ def judged_as(adapter: Adapter, device: str) -> str | None:
     return adapter.name if adapter.name in ENGINES and device == "cpu" else None
 
 
-def about(adapter: Adapter, device: str, dtype: str, names: Combination) -> Record:
+def failure(error: BaseException, where: str) -> tuple[str, str]:
+    """The verdict and the reason where an adapter raised something, or gave what is no trace."""
+    if isinstance(error, MalformedTrace):
+        return "malformed", f"{where}: {error}"
+    return "crashed", f"{where}: {describe(error)}"
+
+
+def about(engine: str, device: str, dtype: str, names: Combination) -> Record:
     """What was audited, as it stands in results.json."""
-    return {"engine": adapter.name, "device": device, "dtype": dtype, **names._asdict()}
+    return {"engine": engine, "device": device, "dtype": dtype, **names._asdict()}
 
 
 def outcome(tally: Tally, verdict: str | None, reason: str | None, clock: Clock) -> Record:
-    """What was found, as it stands in results.json; without another verdict, that of the findings."""
+    """What was found, as it stands in results.json; a finding that does not hold decides before anything else."""
+    broken = tally.broken()
     return {
-        "verdict": verdict or ("holds" if tally.holds() else "breaks"),
+        "verdict": "breaks" if broken else verdict or ("holds" if tally.holds() else "breaks"),
         "reason": reason,
         "elements": sum(tally.elements.values()),
         "seconds": round(seconds() - clock.started, 6),
         "checked": tally.checked(),
-        "findings": tally.broken(),
+        "findings": broken,
         "explained": None,
     }
 
@@ -243,9 +258,10 @@ def outcome(tally: Tally, verdict: str | None, reason: str | None, clock: Clock)
 
 
 class Group(NamedTuple):
-    """Cells of one engine and dtype that a worker audits in one go."""
+    """Cells of one engine and dtype that a worker audits in one go; `engine` is what the adapter calls itself."""
 
     spec: str
+    engine: str
     device: str
     dtype: str
     combinations: tuple[Combination, ...]
@@ -254,24 +270,37 @@ class Group(NamedTuple):
     seed: int
 
 
-def run_group(group: Group) -> list[Record]:
-    """The records of a group's cells, in their order."""
+def run_group(group: Group, start: int = 0) -> Iterator[Record]:
+    """The records of a group's cells, from one on, in their order."""
     adapter = loaded(group.spec, group.device)
-    records = []
-    for names in group.combinations:
+    for names in group.combinations[start:]:
         thorough = names in THOROUGH
         drawn = draw(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
-        records.append(run_cell(adapter, group.device, group.dtype, names, drawn, group.seed, thorough))
-    return records
+        yield run_cell(adapter, group.device, group.dtype, names, drawn, group.seed, thorough)
+
+
+def without_record(group: Group, index: int, failure: Failure) -> Record:
+    """The record of a cell whose worker gave none."""
+    names = group.combinations[index]
+    return {
+        "id": cell_id(group.engine, group.device, group.dtype, *names),
+        **about(group.engine, group.device, group.dtype, names),
+        "cases": 0,
+        **nothing(failure),
+        "spent": dict.fromkeys(("compile", "programs", "engine", "audit", "experiments"), 0),
+    }
+
+
+def nothing(failure: Failure) -> Record:
+    """What is found where there is no record, as it stands in results.json."""
+    found = {"elements": 0, "seconds": 0.0, "checked": {}, "findings": [], "explained": None}
+    return {"verdict": failure.verdict, "reason": failure.reason, **found}
 
 
 @cache
 def loaded(spec: str, device: str) -> Adapter:
     """An adapter, made once in a process."""
     return load(spec, device)
-
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
@@ -300,6 +329,7 @@ def in_turn(futures: Sequence[Future[Any]], done: Any) -> list[Any]:
 
 def groups(
     spec: str,
+    engine: str,
     device: str,
     dtypes: Sequence[str],
     combinations: Sequence[Combination],
@@ -311,7 +341,7 @@ def groups(
     for dtype in dtypes:
         for hidden in dict.fromkeys(names.hidden for names in combinations):
             of_hidden = tuple(names for names in combinations if names.hidden == hidden)
-            yield Group(spec, device, dtype, of_hidden, cases, further, seed)
+            yield Group(spec, engine, device, dtype, of_hidden, cases, further, seed)
 
 
 def divergences(specs: Sequence[str], device: str, dtypes: Sequence[str]) -> list[Record]:

@@ -2,25 +2,28 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from adapters.contract import FAILURES, Adapter, describe
+from adapters.contract import FAILURES, Adapter
 from reference import network
 from reference.arrays import Array
-from reference.audit import MalformedTrace
 from reference.case import Case, CaseError
 from reference.cases import Combination
 from reference.datasets import Split, digits
 from reference.metrics import accuracy
 from reference.training import Plan, Step, descent, draw_batches
 from reference.training import train as descend
-from reports.campaign import Clock, Record, Tally, about, cell_id, generator, loaded, outcome
+from reports.campaign import Clock, Record, Tally, about, cell_id, failure, generator, loaded, nothing, outcome
 from reports.training import flat, initial, steps, trains
+from reports.workers import Failure
 
 WIDTHS = (64, 32, 10)
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 EPOCHS, BATCH, LEARNING_RATE = 5, 32, 0.5
+
+CURVES = ("loss", "ratio", "drift", "validation")
 
 
 def start(seed: int, dtype: str) -> tuple[Split, Case, Plan]:
@@ -48,7 +51,7 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
     """Train and audit every step: yields the number of each step done, and the record at the end."""
     split, case, plan = start(seed, dtype)
     tally, clock = Tally(), Clock(adapter)
-    curves: dict[str, list[float]] = {"loss": [], "ratio": [], "drift": [], "validation": []}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES}
     verdict, reason, done = None, None, 0
     scores: dict[str, float] = {}
     epoch = len(plan.batches) // EPOCHS
@@ -67,13 +70,13 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
                     curves["validation"].append(predicted(case, step, split.validation))
                 yield done
             scores = {name: predicted(case, step, getattr(split, name)) for name in split._fields}
-    except (MalformedTrace, CaseError) as error:
+    except CaseError as error:  # a weight is no number of the format
         verdict, reason = "breaks", f"step {done}: {error}"
     except FAILURES as error:
-        verdict, reason = "breaks", f"step {done}: {describe(error)}"
+        verdict, reason = failure(error, f"step {done}")
     yield {
         "id": cell_id(adapter.name, device, dtype, "digits"),
-        **about(adapter, device, dtype, NAMES),
+        **about(adapter.name, device, dtype, NAMES),
         "widths": list(WIDTHS),
         "epochs": EPOCHS,
         "batch": BATCH,
@@ -85,8 +88,34 @@ def train(adapter: Adapter, device: str, dtype: str, seed: int) -> Iterator[int 
     }
 
 
-def run(spec: str, device: str, dtype: str, seed: int) -> Record:
-    """The record of a training run, for a worker process."""
-    *_, last = train(loaded(spec, device), device, dtype, seed)
+class Run(NamedTuple):
+    """A training run that a worker makes."""
+
+    spec: str
+    engine: str
+    device: str
+    dtype: str
+    seed: int
+
+
+def run(of: Run, start: int = 0) -> Iterator[Record]:
+    """The record of a training run."""
+    *_, last = train(loaded(of.spec, of.device), of.device, of.dtype, of.seed)
     assert isinstance(last, dict)
-    return last
+    yield last
+
+
+def without_record(of: Run, index: int, failure: Failure) -> Record:
+    """The record of a training run whose worker gave none."""
+    return {
+        "id": cell_id(of.engine, of.device, of.dtype, "digits"),
+        **about(of.engine, of.device, of.dtype, NAMES),
+        "widths": list(WIDTHS),
+        "epochs": EPOCHS,
+        "batch": BATCH,
+        "learning_rate": LEARNING_RATE,
+        "steps": 0,
+        **nothing(failure),
+        "curves": {name: [] for name in CURVES},
+        "accuracy": {},
+    }

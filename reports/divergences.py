@@ -204,7 +204,8 @@ def judge(question: Question, engine: str, answer: Answer | str | None, i: int) 
 
 def departure(observed: Array, expected: Array) -> float:
     """max |observed − expected|/|expected|; infinite where the two are not both numbers."""
-    apart = np.where(observed == expected, 0.0, np.abs(observed - expected) / np.abs(expected))
+    with np.errstate(all="ignore"):
+        apart = np.where(observed == expected, 0.0, np.abs(observed - expected) / np.abs(expected))
     return float(np.where(np.isnan(apart), np.inf, apart).max())
 
 

@@ -20,9 +20,9 @@ from reference.arrays import Array, Place, layers, tree
 from reference.audit import Finding, Worst
 from reference.optimisers import States
 from reference.training import Plan, Step, train
-from reports.alarms import source
 from reports.campaign import Record, Tally, loaded, shortened
-from reports.results import PACKAGES, ResultsError, processor, version
+from reports.journal import measured_with, source
+from reports.results import ResultsError
 from reports.runs import first_break, of_set, on_digits, start
 from reports.training import flat, steps
 
@@ -138,9 +138,8 @@ def resident() -> float:
 
 def header(engine: str, device: str, dtype: str, count: int, seed: int) -> Record:
     """What the numbers depend on: progress of anything else is another run's."""
-    versions = {name: version(name) for name in PACKAGES}
     about = {"schema": SCHEMA, "engine": engine, "device": device, "dtype": dtype, "steps": count, "seed": seed}
-    return {**about, "versions": versions, "processor": processor(), "source": source()}
+    return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
 
 
 def write(path: Path, about: Record, progress: Progress) -> None:

@@ -6,14 +6,12 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_info
-
-from adapters.contract import Adapter
 
 SCHEMA = "backprop-parity/results/2"
 
@@ -24,8 +22,13 @@ class ResultsError(ValueError):
     """Results that cannot be written or read; the message is one line."""
 
 
-def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: float) -> dict[str, Any]:
-    """Versions, processor, BLAS and its threads, devices, precision flags, seed."""
+def environment(
+    devices: Mapping[str, str], seed: int, started: str, seconds: float, elsewhere: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Versions, processor, BLAS and its threads, the device of each adapter, precision flags, seed.
+
+    `elsewhere` are the flags of processes that loaded a framework.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -42,8 +45,8 @@ def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: f
             }
             for pool in threadpool_info()
         ],
-        "devices": {adapter.name: str(getattr(adapter, "device", "cpu")) for adapter in adapters},
-        "flags": flags(),
+        "devices": dict(devices),
+        "flags": flags() | dict(elsewhere or {}),
         "seed": seed,
         "started": started,
         "seconds": seconds,
@@ -52,7 +55,7 @@ def environment(adapters: Sequence[Adapter], seed: int, started: str, seconds: f
 
 def empty(seed: int, started: str) -> dict[str, Any]:
     """Results without a campaign."""
-    about = environment([], seed, started, 0.0)
+    about = environment({}, seed, started, 0.0)
     return {"schema": SCHEMA, "environment": about, "request": {}, "cells": [], "training": [], "times": None}
 
 

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.contract import FAILURES, Adapter, describe
+from adapters.contract import FAILURES, Adapter
 from reference.arrays import Array
-from reference.audit import MalformedTrace
 from reference.case import Case, CaseError
 from reference.cases import Combination
 from reference.clipping import Clipping
@@ -29,6 +28,7 @@ from reports.campaign import (
     about,
     badness,
     cell_id,
+    failure,
     generator,
     loaded,
     outcome,
@@ -235,13 +235,13 @@ def run(
                     curves["distance"].append(float(np.linalg.norm(away)))
                     if (number + 1) % epoch == 0 and is_one_hot(case.y):
                         curves["validation"].append(predicted(case, last, split.validation))
-    except (MalformedTrace, CaseError) as error:
+    except CaseError as error:  # a weight is no number of the format
         verdict, reason = "breaks", f"step {len(curves['loss'])}: {error}"
     except FAILURES as error:
-        verdict, reason = "breaks", f"step {len(curves['loss'])}: {describe(error)}"
+        verdict, reason = failure(error, f"step {len(curves['loss'])}")
     return {
         "id": cell_id(adapter.name, device, dtype, setup.name),
-        **about(adapter, device, dtype, setup.names),
+        **about(adapter.name, device, dtype, setup.names),
         "task": setup.task,
         "optimiser": setup.optimiser.name,
         "hyperparameters": dict(setup.optimiser.hyperparameters),

@@ -511,10 +511,11 @@ def measure(adapters: list[Adapter], plan: Plan, folder: Path, tell: Callable[[s
     """scalar_accuracy.json: every entry, and what it was measured on."""
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     request = jsonable({**asdict(plan), "engines": [adapter.name for adapter in adapters]})
-    about = environment(adapters, plan.seed, started, 0.0)
+    devices = {adapter.name: str(getattr(adapter, "device", "cpu")) for adapter in adapters}
+    about = environment(devices, plan.seed, started, 0.0)
     journal = Journal(folder / PARTIAL, {**request, "versions": about["versions"], "devices": about["devices"]})
     if journal.jobs or journal.parts:
         tell(f"going on after {journal.jobs} jobs and {journal.parts} parts")
     entries = sweep(adapters, plan, journal, tell)
-    about = environment(adapters, plan.seed, started, time.perf_counter() - clock)
+    about = environment(devices, plan.seed, started, time.perf_counter() - clock)
     return {"schema": SCHEMA, "environment": about, "request": request, "entries": entries}

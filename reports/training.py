@@ -45,14 +45,18 @@ def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -
     """
     W, b, engine = case.W, case.b, judged_as(adapter, device)
     state: States = plan.start(W, b, case.dtype)
-    made = cast(Trainer, adapter).train(case, plan)
-    for number, (step, batch) in enumerate(zip(made, plan.batches, strict=True)):
+    made = iter(cast(Trainer, adapter).train(case, plan))
+    for number, batch in enumerate(plan.batches):
+        if (step := next(made, None)) is None:
+            raise MalformedTrace(f"the run ends, but should have {len(plan.batches)} steps")
         require_start(step.W, step.b, W, b)
         now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
         findings = audit_training(now, plan, number, state, step, engine)
         ratio = tally.add(findings, plan.done + number, partial(diagnosis, now, plan, number, step, engine))
         yield Audited(step, findings, ratio)
         W, b, state = step.new_W, step.new_b, step.new_state or state
+    if next(made, None) is not None:
+        raise MalformedTrace(f"the run goes on after its {len(plan.batches)} steps")
 
 
 def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:

@@ -24,7 +24,6 @@ from reports.alarms import (
     Turn,
     Unanswerable,
     answerable,
-    append,
     begins,
     broken,
     case_of,
@@ -34,15 +33,15 @@ from reports.alarms import (
     header,
     judged,
     measure,
-    opened,
     quotas,
     replay,
     run_turn,
     summary,
     turns,
 )
-from reports.campaign import CampaignError, loaded
-from reports.results import jsonable
+from reports.campaign import loaded
+from reports.journal import append, opened
+from reports.results import ResultsError, jsonable
 
 SEED = 2026
 CASES = 12
@@ -567,21 +566,6 @@ def test_a_torn_last_line_is_dropped_with_a_notice(journal, torn):
     assert opened(journal, first, silent) == [chunk()]
 
 
-def test_a_torn_line_in_the_middle_is_refused(journal):
-    first = header(SEED, "cpu")
-    append(journal, first)
-    journal.write_bytes(journal.read_bytes() + b'{"engine":\n')
-    append(journal, chunk())
-    with pytest.raises(CampaignError, match="line 2 is unreadable"):
-        opened(journal, first, silent)
-
-
-def test_a_journal_without_a_readable_first_line_is_refused(journal):
-    journal.write_bytes(b'{"schema": ')
-    with pytest.raises(CampaignError, match="line 1 is unreadable"):
-        opened(journal, header(SEED, "cpu"), silent)
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -595,7 +579,7 @@ def test_a_journal_without_a_readable_first_line_is_refused(journal):
 )
 def test_a_journal_of_another_campaign_is_refused_in_one_line(journal, change, named):
     append(journal, header(SEED, "cpu") | change)
-    with pytest.raises(CampaignError) as error:
+    with pytest.raises(ResultsError) as error:
         opened(journal, header(SEED, "cpu"), silent)
     assert named in str(error.value)
     assert "\n" not in str(error.value)

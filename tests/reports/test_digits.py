@@ -8,6 +8,7 @@ import pytest
 from adapters.numpy_engine import NumpyEngine
 from reference.rounding import UNIT_ROUNDOFF, rounded
 from reports import digits
+from reports.workers import Failure
 
 SEED = 2026
 STEPS = 40
@@ -102,7 +103,14 @@ def test_a_worker_process_makes_the_same_record(dtype):
     def aside_from_time(record):
         return {key: value for key, value in record.items() if key not in ("seconds", "spent")}
 
-    assert aside_from_time(digits.run("numpy", "cpu", dtype, SEED)) == aside_from_time(run(NumpyEngine(), dtype))
+    (made,) = digits.run(digits.Run("numpy", "numpy", "cpu", dtype, SEED))
+    assert aside_from_time(made) == aside_from_time(run(NumpyEngine(), dtype))
+
+
+def test_a_run_without_a_record_has_the_fields_of_one():
+    lost = digits.without_record(digits.Run("numpy", "numpy", "cpu", "float32", SEED), 0, Failure("crashed", "gone"))
+    assert (lost["verdict"], lost["reason"], lost["checked"]) == ("crashed", "gone", {})
+    assert lost.keys() == run(NumpyEngine(), "float32").keys()
 
 
 def test_all_dtypes_start_alike():
@@ -182,7 +190,7 @@ def test_a_nan_is_found_at_its_step(what):
         return replace(step, **{what: off(getattr(step, what), 1, np.nan)})
 
     record = run(Changed(5, change))
-    assert record["verdict"] == "breaks"
+    assert record["verdict"] == ("malformed" if what == "W" else "breaks")
     assert "step 5" in str(record["reason"]) or {step for *_, step in broken(record)} == {5}
 
 
@@ -208,7 +216,9 @@ class Elsewhere(NumpyEngine):
 @pytest.mark.parametrize("adapter", [Stuck(), Elsewhere()], ids=["stuck", "elsewhere"])
 def test_a_step_that_does_not_start_where_the_last_ended_is_found(adapter):
     record = run(adapter)
-    assert record["verdict"] == "breaks", f"{adapter.name} holds, but its weights are not those that its run leads to"
+    assert record["verdict"] == "malformed", (
+        f"{adapter.name} holds, but its weights are not those that its run leads to"
+    )
 
 
 class Shortened(NumpyEngine):
@@ -228,8 +238,8 @@ class Shortened(NumpyEngine):
 @pytest.mark.parametrize("steps", [0, 3, STEPS + 1])
 def test_another_number_of_steps_breaks(steps):
     record = run(Shortened(steps))
-    assert record["verdict"] == "breaks"
-    assert record["reason"] is not None
+    assert record["verdict"] == "malformed"
+    assert f"{STEPS} steps" in record["reason"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +255,7 @@ def test_an_adapter_that_fails_breaks_with_the_step(error, reason):
         raise error
 
     record = run(Changed(2, change))
-    assert record["verdict"] == "breaks"
+    assert record["verdict"] == "crashed"
     assert record["reason"].startswith(reason)
     assert record["steps"] == 2
 
@@ -258,7 +268,7 @@ def test_an_adapter_that_cannot_say_what_it_supports_breaks():
             raise ValueError("no\nidea")
 
     record = run(Unsure())
-    assert (record["verdict"], record["reason"], record["steps"]) == ("breaks", "step 0: ValueError: no idea", 0)
+    assert (record["verdict"], record["reason"], record["steps"]) == ("crashed", "step 0: ValueError: no idea", 0)
 
 
 def test_a_malformed_step_breaks_with_the_step():
@@ -266,7 +276,7 @@ def test_a_malformed_step_breaks_with_the_step():
         return replace(step, trace=replace(step.trace, dW={1: step.trace.dW[1]}))
 
     record = run(Changed(4, change))
-    assert (record["verdict"], record["reason"]) == ("breaks", "step 4: dW of layer 2 is missing")
+    assert (record["verdict"], record["reason"]) == ("malformed", "step 4: dW of layer 2 is missing")
 
 
 # --- not run

@@ -187,7 +187,7 @@ def found():
     request = trajectories.Request(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, 0, SEED, 1)
     known = [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN]
     made = {"request": request._asdict(), "spread": list(map(brief, many)), "digits": drawn, "long": [], "known": known}
-    return made | {"environment": results.environment([], SEED, "2026-01-02T03:04:05+00:00", 1.0)}
+    return made | {"environment": results.environment({}, SEED, "2026-01-02T03:04:05+00:00", 1.0)}
 
 
 def but(found, **changed):
