@@ -25,7 +25,13 @@ from adapters.contract import describe
 
 Record = dict[str, Any]
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # by default one JAX process takes three quarters of a GPU's memory
+}
+"""The environment of every worker, beside what it inherits."""
 
 POLL = 0.1
 """Seconds between two looks at what the workers hold."""
@@ -125,8 +131,8 @@ class Worker:
         os.close(descriptor)
         self.printed = Path(printed)
         self.process = context.Process(target=serve, args=(other, printed), daemon=True)
-        before = {name: os.environ.get(name) for name in THREADS}
-        os.environ.update(dict.fromkeys(THREADS, "1"))
+        before = {name: os.environ.get(name) for name in SETTINGS}
+        os.environ.update(SETTINGS)
         try:
             self.process.start()
         finally:

@@ -574,7 +574,7 @@ def test_without_layer_vjp():
         (Combination("tanh", "identity", "huber"), set()),
         (Combination("softsign", "identity", "half_squared_error"), set()),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Combination) else "both" if value else "neither",
 )
 def test_a_black_box_is_put_to_the_limits_where_it_has_no_kink(combination, limits):
     class Box:
