@@ -26,7 +26,7 @@ from reference.cases import Combination, cover, draw_case, draw_shape
 from reference.diagnosis import diagnose
 from reports.experiments import experiments
 from reports.results import cores, number
-from reports.workers import THREADS, Failure
+from reports.workers import SETTINGS, Failure
 
 Record = dict[str, Any]
 
@@ -306,8 +306,9 @@ def loaded(spec: str, device: str) -> Adapter:
 @contextmanager
 def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that share the cores: each has its own threads, and starts afresh, as JAX and torch need."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update({name: str(max(1, cores() // workers)) for name in THREADS})
+    threads = str(max(1, cores() // workers))
+    before = {name: os.environ.get(name) for name in SETTINGS}
+    os.environ.update({name: threads if value == "1" else value for name, value in SETTINGS.items()})
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
             yield executor
