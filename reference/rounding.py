@@ -120,11 +120,12 @@ class Rounding:
 def rounding(dtype: str, engine: str | None = None) -> Rounding:
     """The rounding of an engine that computes in `dtype`, judged by a reference in float64.
 
-    An engine without a name is allowed what any engine is, and in half precision what a compiler may do that keeps
-    float32 between two operations of one fusion, although the number it reports is rounded (XLA's
+    An engine without a name, and any on a GPU, is allowed what any engine is, and in half precision what a compiler may
+    do that keeps float32 between two operations of one fusion, although the number it reports is rounded (XLA's
     xla_allow_excess_precision). On the CPU none of the engines that have a name does.
     """
     reference, half = UNIT_ROUNDOFF["float64"], dtype in HALF
+    any_engine = engine is None or engine.endswith(accuracy.ON_GPU)
     u = UNIT_ROUNDOFF[dtype] + reference
     v = UNIT_ROUNDOFF[ACCUMULATED_IN[dtype]] + reference
     return Rounding(
@@ -132,12 +133,12 @@ def rounding(dtype: str, engine: str | None = None) -> Rounding:
         engine=engine,
         u=u,
         v=v,
-        sums=u if engine is None or engine in SUMS_IN_HALF else v,
+        sums=u if any_engine or engine in SUMS_IN_HALF else v,
         stored=u if half else 0.0,
-        operand=u if engine in RECOMPUTES or (half and engine is None) else 0.0,
+        operand=u if engine in RECOMPUTES or (half and any_engine) else 0.0,
         underflow=UNDERFLOW[dtype],
-        read=UNDERFLOW[dtype] if dtype != "float16" and (engine is None or engine in READS_AS_ZERO) else 0.0,
-        mean_of_all=engine is None or engine in MEAN_OF_ALL,
+        read=UNDERFLOW[dtype] if dtype != "float16" and (any_engine or engine in READS_AS_ZERO) else 0.0,
+        mean_of_all=any_engine or engine in MEAN_OF_ALL,
         largest=LARGEST[dtype],
     )
 

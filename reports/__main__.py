@@ -319,7 +319,7 @@ def whole_campaign(
 
         measured = whole.measure(request, names, options.workers, folder, done, tell)
         bar.update(task, completed=cells + runs + 1, description="done")
-    return {**measured, "accuracy": campaign.accuracy()}
+    return {**measured, "accuracy": campaign.accuracy(request.device)}
 
 
 def merge(options: argparse.Namespace, console: Console) -> int:

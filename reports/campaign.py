@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adapters.contract import ENGINES, FAILURES, Adapter, compilation, describe, lacks, load, received
-from reference.accuracy import k, recorded
+from reference.accuracy import ON_GPU, k, on, recorded
 from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
@@ -224,8 +224,10 @@ def frozen(case: Case) -> Case:
 
 
 def judged_as(adapter: Adapter, device: str) -> str | None:
-    """The name under which the audit knows an engine: those of the suite were measured, and on the CPU alone."""
-    return adapter.name if adapter.name in ENGINES and device == "cpu" else None
+    """The name under which the audit knows an engine on its device: those of the suite were measured."""
+    if adapter.name in ENGINES:
+        return on(adapter.name, device)
+    return None if device == "cpu" else on("any", device)
 
 
 def failure(error: BaseException, where: str) -> tuple[str, str]:
@@ -406,10 +408,12 @@ def times(cells: Sequence[Record], workers: int) -> Record:
     return {"seconds": spent, "workers": workers, "without_reuse": without}
 
 
-def accuracy() -> list[Record]:
-    """Every k_f that an allowance takes, beside the measurement it comes from."""
+def accuracy(device: str) -> list[Record]:
+    """Every k_f that an allowance takes on a device, beside the measurement it comes from."""
     worst: dict[tuple[str, str, str, str], Record] = {}
-    for entry in recorded()["entries"]:
+    for entry in recorded():
+        if entry["engine"] != on(entry["engine"].removesuffix(ON_GPU), device):
+            continue
         key = entry["function"], entry["what"], entry["dtype"], entry["engine"]
         if key not in worst or float(entry["roundings"]) > float(worst[key]["roundings"]):
             worst[key] = entry

@@ -690,14 +690,14 @@ def sums(dtype: str) -> Iterator[Sum]:
     if dtype == "float64":
         x = -0.41421355
         code = partial(reproducers.of_arithmetic, name="log1p", dtype=dtype, numbers={"x": x})
-        yield Sum("log1p", "value", f"log1p({x!r})", float(np.log1p(x)), {"x": x}, lambda a: printed(code(a.name)))
+        yield Sum("log1p", "value", f"log1p({x!r})", float(np.log1p(x)), {"x": x}, lambda a: printed(code(a.name), a))
     if dtype == "bfloat16":
         a, y = [3.21875, 8.0, 3.4375], [0.0, 1.0703125, 0.73828125]
         slope = LOSSES["cosine_distance"].derivative(np.array([a]), np.array([y]))[0, 0].item()
         given = {"a": a, "y": y, "N": ROWS}
         code = partial(reproducers.of_arithmetic, name="gradient_of_a_norm", dtype=dtype, numbers=given)
         where = f"1 − cos(a, y) in {ROWS} rows, a = {a}"
-        yield Sum("gradient_of_a_norm", "derivative", where, slope, given, lambda engine: printed(code(engine.name)))
+        yield Sum("gradient_of_a_norm", "derivative", where, slope, given, lambda a: printed(code(a.name), a))
         fused = linear(dtype, one, -20.0, 15 * u, "half_squared_error", "sigmoid")
         seen = rounded(fused.W[1][0] + fused.b[1], dtype)
         yield Sum(
@@ -710,9 +710,14 @@ def sums(dtype: str) -> Iterator[Sum]:
         )
 
 
-def printed(code: str | None) -> float | None:
-    """The number that a reproducer prints."""
-    return None if code is None else float(reproducers.run(code))
+def printed(code: str | None, adapter: Adapter) -> float | None:
+    """The number that a reproducer prints on the adapter's device."""
+    return None if code is None else float(reproducers.run(reproducers.on_device(code, device_of(adapter))))
+
+
+def device_of(adapter: Adapter) -> str:
+    """Where an adapter computes."""
+    return str(getattr(adapter, "device", "cpu"))
 
 
 def traced(adapter: Adapter, case: Case) -> Any:
@@ -767,7 +772,11 @@ def measure(adapters: Sequence[Adapter], dtypes: Sequence[str]) -> list[Row]:
         rows += default_rows([adapter.name for adapter in adapters])
         for dtype in dtypes:
             rows += arithmetic_rows(adapters, dtype)
-        return rows
+    devices = {adapter.name: device_of(adapter) for adapter in adapters}
+    for found in rows:
+        codes = found["reproducer"].items()
+        found["reproducer"] = {name: code and reproducers.on_device(code, devices[name]) for name, code in codes}
+    return rows
 
 
 EXPLAINED_BY = {
@@ -786,8 +795,9 @@ EXPLAINED_BY = {
 }
 """The functions of a cell that an equation is made of."""
 
-OF_VALUES = ("a", "12", "6a", "8", "1")
-"""The equations that are made of values; the others are made of derivatives."""
+OF_VALUES = ("a", "12", "6a", "8", "1", "4")
+OF_DERIVATIVES = ("14", "13", "11", "9", "10a", "10b", "4")
+"""What the equations are made of: (4), of the loss and of its slope."""
 
 ELEMENTWISE = ("a", "9", "14", "13")
 """The equations whose every element is one value of a function, or a multiple of one: as far off as that is."""
@@ -804,13 +814,13 @@ def explains(rows: Sequence[Row], item: Mapping[str, Any], finding: Mapping[str,
     """
     equation = finding["equation"]
     functions = {item[role] for role in EXPLAINED_BY.get(equation, ())}
-    what = "value" if equation in OF_VALUES else "derivative"
+    of = {"value": OF_VALUES, "derivative": OF_DERIVATIVES}
     worst = finding["worst"] or {"observed": np.nan, "expected": np.nan}
     off = departure(*(np.array(number(worst[side])) for side in ("observed", "expected")))
     for row in rows:
         if row["status"].get(item["engine"]) not in ("approximation", "defect") or row["function"] not in functions:
             continue
-        alike = row["dtype"] == item["dtype"] and row["what"] == what and row.get("ordinary", False)
+        alike = row["dtype"] == item["dtype"] and equation in of.get(row["what"], ()) and row.get("ordinary", False)
         if alike and (equation not in ELEMENTWISE or off <= 2 * number(row["departure"][item["engine"]])):
             return str(row["id"])
     return None

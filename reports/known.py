@@ -77,6 +77,12 @@ COSINE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cos
 BCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html"
 BCE_SOURCE = "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/Loss.cpp"
 TORCH_ACTIVATIONS = "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/cpu/Activation.cpp"
+HARDSIGMOID_CUDA = (
+    "https://github.com/pytorch/pytorch/blob/v2.11.0/aten/src/ATen/native/cuda/ActivationHardsigmoidKernel.cu"
+)
+HARDSWISH_CUDA = (
+    "https://github.com/pytorch/pytorch/blob/v2.11.0/aten/src/ATen/native/cuda/ActivationHardswishKernel.cu"
+)
 TORCH_XLOGY = "https://github.com/pytorch/pytorch/issues/80770"
 TORCH_CELU = "https://github.com/pytorch/pytorch/blob/v2.13.0/tools/autograd/derivatives.yaml"
 JAX_ACTIVATIONS = "https://github.com/jax-ml/jax/blob/jax-v0.10.2/jax/_src/nn/functions.py"
@@ -99,6 +105,7 @@ SUBNORMAL = "JAX sets the CPU to read subnormal numbers as 0 and to flush subnor
 IN_HALF = "JAX sums the cotangents of what was broadcast in their own format; jnp.sum would in float32."
 ADDED = "JAX adds 3 to z first: one number below 3 the sum rounds to 6, the kink of relu6."
 SIXTH = "torch's backward pass multiplies by a 1/6 that it holds in float32."
+SIXTH_ON_GPU = "torch's CUDA kernel multiplies by a 1/6 that it holds in float32."
 SQUARE_IN_TANH = "z² overflows, and infinity times 1 − tanh² = 0 is NaN."
 SQUARE = "z² overflows."
 QUOTIENT = "JAX differentiates the quotient: of 1/(1 + |z|) − |z|/(1 + |z|)² the square overflows."
@@ -143,7 +150,14 @@ def below_3(z: Array, y: Array, p: Parameters) -> bool:
     return bool(2.9 < z[0] < 3)
 
 
+ON_A_GPU: tuple[Known, ...] = (
+    Known(TORCH, ("hardsigmoid",), "value", ("float64",), anywhere, SIXTH_ON_GPU, HARDSIGMOID_CUDA, "defect"),
+    Known(TORCH, ("hardswish",), "value", ("float64",), anywhere, SIXTH_ON_GPU, HARDSWISH_CUDA, "defect"),
+)
+"""What is met on a GPU alone."""
+
 KNOWN: tuple[Known, ...] = (
+    *ON_A_GPU,
     Known(TORCH, ("softplus",), "value", ("float64",), above_20, LINEAR, SOFTPLUS, relative=1.1e-10),  # e⁻²⁰/20
     Known(TORCH, ("softplus",), "derivative", ("float64",), above_20, LINEAR, SOFTPLUS, relative=2.1e-9),  # e⁻²⁰
     # 1 − 100/745: the smallest number of float64 is e⁻⁷⁴⁵
@@ -187,4 +201,4 @@ KNOWN: tuple[Known, ...] = (
     Known(JAX, ("gradient_of_a_norm",), "derivative", ("bfloat16",), anywhere, MISCOMPILED, None, "defect"),
     Known(JAX, ("log1p",), "value", ("float64",), anywhere, LOG1P, JAX_LOG1P, "defect"),
 )
-"""Every entry is met by some row: one that is not, is stale."""
+"""Every entry is met by some row, those of ON_A_GPU on one: an entry that is not, is stale."""

@@ -281,6 +281,11 @@ def of_default(engine: str, sources: Mapping[str, str], arrays: Mapping[str, Arr
     return lines(framework, "float64", given, *before, listed(framework, f"({call}).reshape(-1)"))
 
 
+def on_device(code: str, device: str) -> str:
+    """The same on a device: JAX takes the first GPU by itself, torch is told."""
+    return code if device.startswith("cpu") else code.replace(", dtype=torch.", f', device="{device}", dtype=torch.')
+
+
 def run(code: str) -> str:
     """What the code prints, the same process over: warnings are for people, and are left out."""
     printed = io.StringIO()

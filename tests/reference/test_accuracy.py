@@ -12,8 +12,8 @@ from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 
-NAMES = (None, *ENGINES, "mine")
-"""No engine, those of the suite, and one that was never measured."""
+NAMES = (None, *ENGINES, "mine", *(f"{name} on gpu" for name in ("any", *ENGINES)))
+"""No engine, those of the suite, and one that was never measured; the same on a GPU."""
 
 
 def asked():
@@ -55,9 +55,13 @@ def recorded_as(monkeypatch, tmp_path):
             cached.cache_clear()
 
     def record(entries):
-        path = tmp_path / "scalar_accuracy.json"
-        path.write_text(json.dumps({"entries": entries}), encoding="utf-8")
-        monkeypatch.setattr(accuracy, "RECORDED", path)
+        tables = {"cpu": [], "gpu": []}
+        for entry in entries:
+            name = entry["engine"].removesuffix(accuracy.ON_GPU)
+            tables["cpu" if name == entry["engine"] else "gpu"].append({**entry, "engine": name})
+        for device, table in tables.items():
+            (tmp_path / device).write_text(json.dumps({"entries": table}), encoding="utf-8")
+        monkeypatch.setattr(accuracy, "RECORDED", {device: tmp_path / device for device in tables})
         forget()
 
     yield record
@@ -87,16 +91,43 @@ def test_whatever_is_asked_for_was_measured():
 def test_k_is_between_once_and_twice_what_was_measured(engine):
     for function, what, dtype in ASKED:
         engines = accuracy.measured()[function, what, dtype]
-        measured = engines.get(accuracy.FUNCTIONS_OF.get(engine, engine), max(engines.values()))
+        measured = engines.get(accuracy.FUNCTIONS_OF.get(engine, engine), worst_for(engine, engines))
         k = rd.rounding(dtype, engine).k(function, what)
         assert measured <= k <= 2 * measured, f"k of {function}, {what}, in {dtype} is {k}, but measured was {measured}"
         assert k == accuracy.MARGIN * measured
 
 
-def test_an_engine_without_a_name_is_allowed_what_any_engine_is():
+def worst_for(engine, engines):
+    """The largest measurement of any engine on the CPU; on a GPU, of any at all."""
+    on_gpu = engine is not None and engine.endswith(accuracy.ON_GPU)
+    return max(k for name, k in engines.items() if on_gpu or not name.endswith(accuracy.ON_GPU))
+
+
+def test_an_engine_without_a_name_is_allowed_what_any_engine_on_its_device_is():
     for key in ASKED:
-        worst = accuracy.MARGIN * max(accuracy.measured()[key].values())
-        assert accuracy.k(*key, None) == accuracy.k(*key, "mine") == worst
+        engines = accuracy.measured()[key]
+        for any_engine in (None, "mine", "any on gpu"):
+            assert accuracy.k(*key, any_engine) == accuracy.MARGIN * worst_for(any_engine, engines)
+
+
+def test_a_gpu_does_not_widen_what_is_allowed_on_a_cpu(recorded_as):
+    recorded_as([entry(engine=name, roundings=k) for name, k in (("numpy", 1.0), ("jax-jit on gpu", 3.0))])
+    names = ("numpy", "mine", None, "jax-jit on gpu", "any on gpu")
+    found = [accuracy.k("tanh", "value", "float32", name) for name in names]
+    assert found == [accuracy.MARGIN * k for k in (1.0, 1.0, 1.0, 3.0, 3.0)]
+    assert accuracy.k("tanh", "value", "float32", "jax-whole on gpu") == accuracy.MARGIN * 3
+
+
+def test_of_a_gpu_that_was_measured_in_part_the_rest_is_allowed_what_any_engine_is(recorded_as):
+    recorded_as([entry(engine=name, roundings=k) for name, k in (("numpy", 4.0), ("jax-jit on gpu", 3.0))])
+    assert accuracy.k("tanh", "value", "float32", "torch-eager on gpu") == accuracy.MARGIN * 4
+
+
+@pytest.mark.parametrize(
+    ("device", "name"), [("cpu", "x"), ("cpu:0", "x"), ("cuda:0", "x on gpu"), ("gpu", "x on gpu")]
+)
+def test_an_engine_has_a_name_on_its_device(device, name):
+    assert accuracy.on("x", device) == name
 
 
 def test_no_engine_is_so_wrong_that_others_could_hide_behind_it():
@@ -106,7 +137,8 @@ def test_no_engine_is_so_wrong_that_others_could_hide_behind_it():
 
 
 def test_an_engine_that_shares_the_functions_of_another_has_its_k():
-    assert set(accuracy.FUNCTIONS_OF) | set(accuracy.FUNCTIONS_OF.values()) <= set(ENGINES)
+    names = {name.removesuffix(accuracy.ON_GPU) for pair in accuracy.FUNCTIONS_OF.items() for name in pair}
+    assert names <= set(ENGINES)
     for engine, other in accuracy.FUNCTIONS_OF.items():
         assert all(accuracy.k(*key, engine) == accuracy.k(*key, other) for key in ASKED)
 
@@ -147,7 +179,7 @@ def test_every_allowance_of_a_function_can_be_had(engine, dtype):
 
 @pytest.mark.parametrize("key", [("tanh", "value", "float32"), ("huber", "derivative", "bfloat16")])
 def test_an_entry_that_is_removed_is_missed(key, recorded_as):
-    entries = accuracy.recorded()["entries"]
+    entries = accuracy.recorded()
     recorded_as(entries)
     assert missing() == []
     recorded_as([e for e in entries if (e["function"], e["what"], e["dtype"]) != key])

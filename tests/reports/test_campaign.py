@@ -881,9 +881,9 @@ def test_a_real_record_is_explained_by_the_table(status):
 
 
 def test_accuracy_has_every_measurement_once_with_the_k_that_is_assumed():
-    found = campaign.accuracy()
+    found = [row for device in ("cpu", "gpu") for row in campaign.accuracy(device)]
     keys = [(entry["function"], entry["what"], entry["dtype"], entry["engine"]) for entry in found]
-    entries = accuracy.recorded()["entries"]
+    entries = accuracy.recorded()
     assert len(keys) == len(set(keys))
     assert set(keys) == {(e["function"], e["what"], e["dtype"], e["engine"]) for e in entries}
     assert {(function, "value", dtype) for function, dtype in product((*ACTIVATIONS, *LOSSES), DTYPES)} <= {
@@ -897,10 +897,11 @@ def test_accuracy_has_every_measurement_once_with_the_k_that_is_assumed():
 
 
 def test_an_engine_is_judged_by_its_own_accuracy_where_that_was_measured():
-    """An adapter of that name too; but not another, and none on a device where nothing was measured."""
+    """An adapter of that name too, but not another; on a GPU by what was measured there."""
     assert judged_as(NumpyEngine(), "cpu") == "numpy"
-    assert judged_as(NumpyEngine(), "gpu") is None
+    assert judged_as(NumpyEngine(), "gpu") == "numpy on gpu"
     assert judged_as(wrong(), "cpu") is None
+    assert judged_as(wrong(), "gpu") == "any on gpu"
 
 
 def test_accuracy_of_several_parameters_is_the_worst(monkeypatch):
@@ -909,10 +910,10 @@ def test_accuracy_of_several_parameters_is_the_worst(monkeypatch):
         return {**about, "roundings": roundings, "ulp": roundings, **changes}
 
     entries = [entry(1.0), entry(3.0, at=[2.5]), entry(2.0), entry(9.0, engine="torch-eager")]
-    monkeypatch.setattr(campaign, "recorded", lambda: {"entries": entries})
+    monkeypatch.setattr(campaign, "recorded", lambda: entries)
     monkeypatch.setattr(campaign, "k", lambda *key: 7.0)
-    found = {entry["engine"]: entry for entry in campaign.accuracy()}
+    found = {entry["engine"]: entry for entry in campaign.accuracy("cpu")}
     assert {engine: entry["measured"] for engine, entry in found.items()} == {"numpy": 3.0, "torch-eager": 9.0}
     assert (found["numpy"]["at"], found["numpy"]["k"]) == ("2.5", 7.0)
     entries[:] = [entry(0.0, at=None)]
-    assert [entry["at"] for entry in campaign.accuracy()] == [""]
+    assert [entry["at"] for entry in campaign.accuracy("cpu")] == [""]

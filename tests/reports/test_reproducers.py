@@ -82,6 +82,18 @@ def test_run_gives_what_was_printed_and_keeps_warnings_to_itself():
         assert reproducers.run(code) == "1.5"
 
 
+def test_on_a_gpu_torch_is_told_so_and_jax_takes_it_by_itself():
+    of_torch, of_jax = (
+        reproducers.of_activation(engine, "tanh", "value", "float32", 0.5, {}) for engine in ("torch-eager", "jax-jit")
+    )
+    assert reproducers.on_device(of_torch, "cpu") == of_torch
+    assert reproducers.on_device(of_jax, "cuda:0") == of_jax
+    on_meta = reproducers.on_device(of_torch, "meta").splitlines()[
+        :-1
+    ]  # a device that is everywhere: it has no numbers
+    assert reproducers.run("\n".join([*on_meta, "print(z.device)"])) == "meta"
+
+
 def test_numbers_are_shown_so_that_they_are_read_back():
     for values in ([0.1], [0.1, np.inf, -5e-324]):
         assert reproducers.numbers_in(reproducers.shown(values)) == values

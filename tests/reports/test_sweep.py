@@ -4,7 +4,6 @@ import json
 import tracemalloc
 from dataclasses import replace
 from itertools import islice, product
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -21,9 +20,7 @@ from reports.__main__ import ENGINES_SWEPT
 from reports.known import KNOWN
 from reports.sweep import Journal, Plan, Worst, compared, drawn, members, merged, patterns, spacing, taken_in, worse
 
-RECORDED = json.loads(
-    (Path(__file__).parents[2] / "reports" / "recorded" / "scalar_accuracy.json").read_text(encoding="utf-8")
-)
+RECORDED, ON_GPU = (json.loads(accuracy.RECORDED[device].read_text(encoding="utf-8")) for device in ("cpu", "gpu"))
 
 
 pytestmark = pytest.mark.usefixtures("ball_precision")
@@ -438,16 +435,23 @@ def test_a_departure_is_a_defect_that_the_divergences_list():
         for function in known.functions
         for dtype in known.dtypes
     }
-    assert set(sweep.DEPARTURES) <= listed
+    assert {(engine.removesuffix(accuracy.ON_GPU), *of) for engine, *of in sweep.DEPARTURES} <= listed
     assert ("torch-eager", "tanh", "value", "float64") not in listed
 
 
 def test_departures_are_of_engines_and_functions_that_there_are():
     for engine, function, what, dtype in sweep.DEPARTURES:
-        assert engine in ENGINES_SWEPT
+        assert engine.removesuffix(accuracy.ON_GPU) in ENGINES_SWEPT
         assert function in HIDDEN
         assert what in ("value", "derivative")
         assert dtype in DTYPES
+
+
+def test_what_departs_everywhere_has_no_entry(tmp_path, monkeypatch):
+    """No accuracy is claimed there: an entry of 0 would say that it is exact."""
+    monkeypatch.setitem(sweep.DEPARTURES, ("numpy", "elu", "value", "float32"), sweep.everywhere)
+    found = entries_of([NumpyEngine()], tmp_path, functions=("elu",), dtypes=("float32",), float32=64)
+    assert {e["what"] for e in found} == {"derivative"}
 
 
 def test_what_an_engine_does_not_support_has_no_entry(tmp_path):
@@ -656,11 +660,33 @@ def test_measure_says_what_it_is_of(tmp_path):
 # --- the record
 
 
-def test_the_record_is_of_this_sweep_and_of_every_engine():
-    assert RECORDED["schema"] == sweep.SCHEMA
-    assert set(ENGINES_SWEPT) <= set(RECORDED["environment"]["devices"])
-    found = [(e["function"], e["what"], e["dtype"], e["engine"], str(e["parameters"])) for e in RECORDED["entries"]]
+@pytest.mark.parametrize(
+    ("record", "engines"),
+    [(RECORDED, set(ENGINES_SWEPT)), (ON_GPU, set(ENGINES_SWEPT) - {"numpy"})],
+    ids=["on the CPU", "on a GPU"],
+)
+def test_the_record_is_of_this_sweep_and_of_every_engine(record, engines):
+    assert record["schema"] == sweep.SCHEMA
+    assert engines <= set(record["environment"]["devices"])
+    found = [(e["function"], e["what"], e["dtype"], e["engine"], str(e["parameters"])) for e in record["entries"]]
     assert len(found) == len(set(found)), "something was measured twice"
+
+
+def test_on_a_gpu_was_measured_what_was_on_the_cpu():
+    """But for what departs everywhere."""
+    names = [
+        {(e["engine"], e["function"], e["what"], e["dtype"], str(e["parameters"])) for e in record["entries"]}
+        for record in (RECORDED, ON_GPU)
+    ]
+    missing = {(name[:4]) for name in names[0] - names[1] if name[0] != "numpy"}
+    departing = {
+        (engine.removesuffix(accuracy.ON_GPU), *of)
+        for (engine, *of), where in sweep.DEPARTURES.items()
+        if where is sweep.everywhere
+    }
+    assert missing == departing
+    assert not names[1] - names[0]
+    assert not any(device.startswith("cpu") for device in ON_GPU["environment"]["devices"].values())
 
 
 def test_the_record_has_every_member_of_every_family():
@@ -677,7 +703,7 @@ def test_the_record_has_every_member_of_every_family():
 
 
 def test_what_the_record_says_is_possible():
-    for e in RECORDED["entries"]:
+    for e in RECORDED["entries"] + ON_GPU["entries"]:
         about = f"{e['engine']}'s {e['function']}, {e['what']}, in {e['dtype']}"
         assert e["inputs"] >= 2**7, f"{about} was measured at {e['inputs']} inputs: too few"
         assert 0 <= float(e["roundings"]) < np.inf, about
