@@ -36,6 +36,20 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def gate(session: nox.Session) -> None:
+    """Audit every engine, write the report, hold it to the baseline (-- --update accepts what changed)."""
+    run(session, "-m", "reports", "audit", success=(0, 1))
+    run(session, "-m", "reports", "render", success=(0, 1))
+    run(session, "-m", "reports", "gate", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def compare(session: nox.Session) -> None:
+    """Say what changed between two runs (-- OLD.json NEW.json)."""
+    run(session, "-m", "reports", "compare", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run the tests, a file at a time on each core (-- any pytest option)."""
     run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)

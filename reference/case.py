@@ -2,8 +2,12 @@
 
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -223,13 +227,71 @@ def to_json(case: Case) -> str:
     return json.dumps({"schema": SCHEMA, **names, "parameters": parameters, **layers, **batch})
 
 
+MOST_BYTES = 2**25
+"""Of a Case's file."""
+
+MOST_LAYERS, MOST_NUMBERS = 256, 2**24
+"""Of a Case that is read: the layers, and the numbers of its trace and of its weights."""
+
+
+def read(path: Path) -> Case:
+    """The Case in a file, which is data from anybody: it is checked, and nothing in it is executed.
+
+    Raises CaseError, on one line of printable characters, for what is no regular file, is larger than MOST_BYTES, is no
+    Case, or would make a trace of more than MOST_NUMBERS.
+    """
+    try:
+        return within_limits(from_json(text_of(path)))
+    except CaseError as error:
+        message = "".join(c if c.isprintable() else " " for c in str(error))
+        raise CaseError(f"case {str(path)!r}: {message[:400]}") from error
+
+
+def text_of(path: Path) -> str:
+    """The text of a regular file; a pipe or a device is not waited for."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise CaseError("it is no regular file")
+            if about.st_size > MOST_BYTES:
+                raise CaseError(f"it has {about.st_size} bytes, but may have {MOST_BYTES}")
+            return file.read(MOST_BYTES).decode("utf-8")
+    except OSError as error:
+        raise CaseError(f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CaseError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def within_limits(case: Case) -> Case:
+    """The Case, if a computer can be asked to compute it."""
+    widths = [case.x.shape[1], *(len(case.b[l]) for l in case.layers)]
+    if len(case.layers) > MOST_LAYERS:
+        raise CaseError(f"it has {len(case.layers)} layers, but may have {MOST_LAYERS}")
+    for what, count in (
+        ("weights", sum(n * m for n, m in pairwise(widths))),
+        ("activations", case.samples * sum(widths)),
+    ):
+        if count > MOST_NUMBERS:
+            raise CaseError(f"it has {count} {what}, but may have {MOST_NUMBERS}")
+    return case
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text, which names nothing twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object names something twice")
+    return found
+
+
 def from_json(text: str) -> Case:
     """The Case that `to_json` wrote; numbers may be hexadecimal strings or JSON numbers.
 
     Raises CaseError for anything else.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise CaseError(f"a Case is JSON, but this text is not: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

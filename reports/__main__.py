@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,13 +15,28 @@ from rich.console import Console
 from adapters.contract import ENGINES, AdapterError, load
 from adapters.faults.planting import PLANTED
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
-from reference.case import Case, CaseError, choose, from_json
+from reference.case import CaseError, choose, read
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports import campaign, proof, results, terminal, trained, trajectories, whole
+from reports import (
+    baseline,
+    campaign,
+    compare,
+    gate,
+    gate_text,
+    proof,
+    results,
+    terminal,
+    trained,
+    trajectories,
+    waivers,
+    whole,
+)
 from reports.ledger import status, verdict
 from reports.render import render
+from reports.replay import audited, is_off, save_failures, save_smallest
+from reports.words import counted
 from reports.workers import Limits
 
 BUILD = Path("reports/build")
@@ -139,6 +154,29 @@ def parser() -> Parser:
     together.add_argument("results", type=Path, nargs="+", help="results.json of each share")
     together.add_argument("--out", type=Path, default=BUILD, help=f"output folder (default {BUILD})")
 
+    again = verbs.add_parser("replay", help="audit the Case of a file in every engine, and say what breaks")
+    again.add_argument("case", type=Path, metavar="FILE")
+    again.add_argument(
+        "--engines", type=names(tuple(ENGINES), "engine"), help=f"of {', '.join(ENGINES)} (default: all)"
+    )
+    again.add_argument("--adapter", action="append", default=[], help="path/to/file.py:ClassName as well; repeatable")
+    again.add_argument("--device", type=device, default="cpu", help="cpu (default) or gpu")
+    again.add_argument("--out", type=Path, help="folder for the smallest Case that breaks, and scripts of it")
+
+    hold = verbs.add_parser("gate", help="hold results.json to the baseline; writes gate.md and gate.xml beside it")
+    hold.add_argument("results", type=Path, nargs="?", default=BUILD / "results.json")
+    hold.add_argument("--baseline", type=Path, default=baseline.PATH, help=f"default {baseline.PATH}")
+    hold.add_argument("--waivers", type=Path, default=waivers.PATH, help=f"default {waivers.PATH}")
+    hold.add_argument("--update", action="store_true", help="make these results the baseline, and show what changes")
+    hold.add_argument("--out", type=Path, help="output folder (default: the results' own)")
+
+    beside = verbs.add_parser(
+        "compare", help="say what changed between two results.json, say before an upgrade and after"
+    )
+    beside.add_argument("before", type=Path, metavar="OLD.json")
+    beside.add_argument("now", type=Path, metavar="NEW.json")
+    beside.add_argument("--out", type=Path, default=BUILD, help=f"of compare.md and compare.html (default {BUILD})")
+
     page = verbs.add_parser("render", help="make report.html from results.json")
     page.add_argument("results", type=Path, nargs="?", default=BUILD / "results.json")
     page.add_argument("--out", type=Path, help="output folder (default: the results' own)")
@@ -206,14 +244,6 @@ def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]
     return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
 
 
-def read_case(path: Path) -> Case:
-    """The Case in a file."""
-    try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"case {str(path)!r} cannot be read: {error}") from error
-
-
 def audit(options: argparse.Namespace, console: Console) -> int:
     """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
     request = request_of(options)
@@ -235,6 +265,8 @@ def audit(options: argparse.Namespace, console: Console) -> int:
     }
     results.write(folder / "results.json", results.dump(results.jsonable(found)))
     (folder / whole.JOURNAL).unlink(missing_ok=True)
+    for path in save_failures(folder / "failures", found["cells"], options.seed) if options.case is None else ():
+        console.print(f"failing Case written: python -m reports replay {path}", highlight=False, soft_wrap=True)
     return told(found, folder / "results.json", left_out, console)
 
 
@@ -283,7 +315,7 @@ def said(request: whole.Request, engines: Sequence[str]) -> dict[str, Any]:
 
 def one_case(options: argparse.Namespace, request: whole.Request) -> dict[str, Any]:
     """The one Case of a file in every engine."""
-    case = read_case(options.case)
+    case = read(options.case)
     names = Combination(case.hidden, case.output, case.loss)
     adapters = [load(spec, options.device) for spec in request.combinations]
     cells = [
@@ -329,6 +361,83 @@ def merge(options: argparse.Namespace, console: Console) -> int:
     found = whole.merged(shares)
     results.write(folder / "results.json", results.dump(found))
     return told(found, folder / "results.json", [], console)
+
+
+def again(options: argparse.Namespace, console: Console) -> int:
+    """Audit the Case of a file in every engine."""
+    case = read(options.case)
+    widths = [case.x.shape[1], *(len(case.b[l]) for l in case.layers)]
+    console.print(
+        f"{case.hidden} → {case.output}, {case.loss}, {case.dtype}: widths {widths}, {case.samples} samples",
+        highlight=False,
+        soft_wrap=True,
+    )
+    cells = []
+    for spec in (*(options.engines or tuple(ENGINES)), *options.adapter):
+        adapter = load(spec, options.device)
+        cells.append(audited(adapter, options.device, case))
+        for line in terminal.of_cell(cells[-1]):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if options.out and is_off(cells[-1]):
+            written = save_smallest(options.out, options.case.stem, adapter, options.device, case)
+            console.print(f"  written: {', '.join(map(str, written))}", highlight=False, markup=False, soft_wrap=True)
+    if all(cell["verdict"] == "not-run" for cell in cells):
+        console.print("no engine computes it", highlight=False)
+        return 1
+    return 0 if all(cell["verdict"] in ("holds", "not-run") for cell in cells) else 1
+
+
+def hold(options: argparse.Namespace, console: Console) -> int:
+    """Hold results to the baseline, or make them the baseline."""
+    found = results.load(options.results)
+    now = baseline.of(found)
+    if options.update:
+        return accept(options.baseline, now, console)
+    before = baseline.read(options.baseline)
+    waived = waivers.read(options.waivers)
+    if refused := gate.refusal(before, now):
+        raise results.ResultsError(refused)
+    folder = results.writable(options.out or options.results.parent)
+    outcome = gate.judged(before, now, [*found["cells"], *found["training"]], waived, date.today())
+    results.write(folder / "gate.md", gate_text.markdown(outcome))
+    results.write(folder / "gate.xml", gate_text.junit(outcome, now.lines))
+    if outcome.differences:
+        console.print(gate_text.terminal(outcome.differences))
+    for line in (*gate_text.notices(outcome), gate_text.sentence(outcome)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{folder / 'gate.md'} and {folder / 'gate.xml'} written", highlight=False, soft_wrap=True)
+    return 0 if outcome.passes else 1
+
+
+def accept(path: Path, now: baseline.Baseline, console: Console) -> int:
+    """Make results the baseline, and show what changes in it."""
+    if not now.lines:
+        raise results.ResultsError("results without a cell are no baseline")
+    if path.exists():
+        before = baseline.read(path)
+        about = gate.changes(before.environment, now.environment) + gate.changes(before.request, now.request)
+        found = gate.differences(before, now)
+        for name, was, is_now in about:
+            console.print(f"{name}: {was} → {is_now}", highlight=False, markup=False, soft_wrap=True)
+        if found:
+            console.print(gate_text.terminal(found))
+        console.print(f"{counted(len(found), 'difference')} accepted", highlight=False)
+    baseline.write_to(path, now)
+    console.print(f"{path} written: {len(now.lines):,} cells, to be reviewed and committed", highlight=False)
+    return 0
+
+
+def beside(options: argparse.Namespace, console: Console) -> int:
+    """Say what changed between two campaigns."""
+    folder = results.writable(options.out)
+    found = compare.compared(results.load(options.before), results.load(options.now))
+    results.write(folder / "compare.md", compare.markdown(found))
+    results.write(folder / "compare.html", compare.html(found))
+    for table in compare.terminal(found):
+        console.print(table)
+    console.print(compare.sentence(found), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{folder / 'compare.md'} and {folder / 'compare.html'} written", highlight=False, soft_wrap=True)
+    return 0
 
 
 def page(options: argparse.Namespace, console: Console) -> int:
@@ -463,6 +572,9 @@ def bench(options: argparse.Namespace, console: Console) -> int:
 VERBS = {
     "audit": audit,
     "merge": merge,
+    "replay": again,
+    "gate": hold,
+    "compare": beside,
     "render": page,
     "divergences": divergences,
     "sweep": sweep,

@@ -262,6 +262,7 @@ def row(question: Question, answers: Answers, i: int) -> tuple[Row, float] | Non
         "kind": question.kind,
         "what": question.what,
         "dtype": question.dtype,
+        "kink": bool(question.kink[i]),
         "input": question.inputs[i],
         "equation": question.equation[i],
         "engines": seen,

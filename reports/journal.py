@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from reference.accuracy import RECORDED
 from reports.results import PACKAGES, ResultsError, jsonable, processor, version, write
 
 Record = dict[str, Any]
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 def source(*packages: str) -> str:
     """A digest of the code that decides what is found: a journal of other code is another campaign's."""
     files = [file for package in packages for file in sorted((ROOT / package).glob("*.py"))]
-    return digest([*files, ROOT / "reports" / "recorded" / "scalar_accuracy.json"])
+    return digest([*files, *RECORDED.values()])
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from reports.ledger import Cause, Check, Item, causes, columns, items
+from reports.ledger import Cause, Check, Item, causes, columns, items, severity
 from reports.results import number
 from reports.words import BREAKS, EXPLAINED, HOLDS, NOT_RUN, clipped, counted, ratio_text
 
@@ -102,6 +102,17 @@ def line(cause: Cause) -> str:
     said = describe(first.finding) if first.finding else clipped(first.item.record["reason"] or "nothing was compared")
     more = f" … and {counted(len(cause.rest), 'more cell')}" if cause.rest else ""
     return f"{first.item.record['id']}: {said}{more}"
+
+
+def of_cell(cell: Record) -> list[str]:
+    """How one cell stands, with its reason, and a line for each finding that does not hold."""
+    said = f"{cell['engine']}: {cell['verdict']}"
+    if cell["checked"]:
+        equation, (ratio, *_) = max(cell["checked"].items(), key=lambda item: severity(number(item[1][0])))
+        said += f", {counted(cell['elements'], 'number')}, worst ratio {ratio_text(number(ratio))} in ({equation})"
+    if cell["reason"]:
+        said += f": {clipped(cell['reason'])}"
+    return [said, *(f"  {describe(finding)}" for finding in cell["findings"])]
 
 
 def describe(finding: Record) -> str:
