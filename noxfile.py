@@ -4,6 +4,8 @@ All sessions share one environment, with the exact versions that pyproject.toml 
 hand.
 """
 
+import random
+import time
 from pathlib import Path
 
 import nox
@@ -23,9 +25,11 @@ def environment(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "pinned"))
 
 
-def run(session: nox.Session, *arguments: str, success: tuple[int, ...] = (0,)) -> None:
+def run(
+    session: nox.Session, *arguments: str, success: tuple[int, ...] = (0,), env: dict[str, str | None] | None = None
+) -> None:
     """Run Python in the shared environment; the exit status is its own."""
-    session.run(shared["python"], *arguments, external=True, success_codes=success)
+    session.run(shared["python"], *arguments, external=True, success_codes=success, env=env)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -53,6 +57,25 @@ def compare(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, a file at a time on each core (-- any pytest option)."""
     run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def fuzz(session: nox.Session) -> None:
+    """Draw Cases for the laws and for the audit, from other seeds, until the time is over (-- --minutes 10)."""
+    option, *rest = session.posargs or ["--minutes", "10"]
+    if option != "--minutes" or len(rest) != 1 or not rest[0].isdecimal():
+        session.error(f"{' '.join(session.posargs)!r} is no time: give --minutes and a whole number")
+    until = time.monotonic() + 60 * int(rest[0])
+    while True:
+        seed = random.SystemRandom().randrange(2**32)
+        session.log(f"seed {seed}")
+        run(
+            session,
+            *("-m", "pytest", "-q", "-n", "auto", "tests/laws", "-k", "obeys or holds", f"--hypothesis-seed={seed}"),
+            env={"FUZZ": "3"},
+        )
+        if time.monotonic() > until:
+            return
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -25,7 +25,7 @@ class CaseError(ValueError):
     """A Case that describes no computation; its message is one line, with the offending value and what is allowed."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """A network, its weights and biases, and a batch.
 
@@ -50,6 +50,11 @@ class Case:
         check_parameters(self)
         check_shapes(self)
         check_numbers(self)
+
+    def __repr__(self) -> str:
+        widths = [self.x.shape[1], *(len(self.b[l]) for l in self.layers)]
+        names = f"{self.hidden} → {self.output}, {self.loss}, {self.dtype}"
+        return f"<Case {names}: widths {widths}, {self.samples} samples>"
 
     @property
     def layers(self) -> range:

@@ -366,12 +366,7 @@ def merge(options: argparse.Namespace, console: Console) -> int:
 def again(options: argparse.Namespace, console: Console) -> int:
     """Audit the Case of a file in every engine."""
     case = read(options.case)
-    widths = [case.x.shape[1], *(len(case.b[l]) for l in case.layers)]
-    console.print(
-        f"{case.hidden} → {case.output}, {case.loss}, {case.dtype}: widths {widths}, {case.samples} samples",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"{case!r}", highlight=False, markup=False, soft_wrap=True)
     cells = []
     for spec in (*(options.engines or tuple(ENGINES)), *options.adapter):
         adapter = load(spec, options.device)
