@@ -1,5 +1,6 @@
 """What changed between two campaigns, say before and after an upgrade: environment, cells, conventions, times."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,7 @@ class Comparison:
 def compared(before: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     """Two campaigns beside each other; ratios count, up or down, where their step changed by more than FACTOR."""
     old, new = baseline.of(before), baseline.of(now)
-    was, is_now = (dict(side["environment"], request=side["request"]) for side in (before, now))
-    settings = changes(was, is_now)
+    settings = changes(settings_of(before), settings_of(now))
     environment = [each for each in settings if each[0].partition(".")[0] not in TIMES_AND_DATES]
     found = differences(old, new)
     fell = [
@@ -81,6 +81,13 @@ def compared(before: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
         tuple(times(before.get("times") or {}, now.get("times") or {})),
         len(old.lines.keys() & new.lines.keys()),
     )
+
+
+def settings_of(results: Mapping[str, Any]) -> Record:
+    """Environment and request; each BLAS by the library that has it."""
+    about = results["environment"]
+    blas = {str(each["library"]): f"{each.get('version')} {each.get('architecture')}" for each in about["blas"]}
+    return {**about, "blas": blas, "request": results["request"]}
 
 
 TIMES_AND_DATES = ("seconds", "started")
@@ -110,9 +117,14 @@ def of_rows(before: Sequence[Record], now: Sequence[Record]) -> list[Change]:
 
 
 def answers(row: Record) -> dict[str, str]:
-    """What each engine that departs answers, and what that is."""
+    """What each engine that departs answers, to six digits, and what that is."""
     departing = {engine: status for engine, status in row["status"].items() if status not in ("equal", "not there")}
-    return {engine: f"{row['engines'][engine]} ({status})" for engine, status in departing.items()}
+    return {engine: f"{six_digits(row['engines'][engine])} ({status})" for engine, status in departing.items()}
+
+
+def six_digits(text: str) -> str:
+    """The numbers of a text rounded: a last digit is another kernel's, not another answer."""
+    return re.sub(r"-?\d+\.\d+(?:e[-+]?\d+)?", lambda found: f"{float(found[0]):.6g}", text)
 
 
 def times(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Time]:
@@ -167,8 +179,8 @@ def terminal(found: Comparison) -> list[Table]:
     made = []
     for title, headings, rows in tables(found):
         table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False, title_justify="left")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
+        for i, heading in enumerate(headings):
+            table.add_column(heading, overflow="fold", no_wrap=i == 0 and "cells" in headings)
         for row in rows:
             table.add_row(*map(escape, row))
         made.append(table)

@@ -16,6 +16,18 @@ from reports.words import NOT_RUN, counted
 LINES = 40
 """Differences that are shown; the rest is counted."""
 
+SAID = {
+    "verdict": ("verdict changed", "verdicts changed"),
+    "skipped": ("cell is skipped", "cells are skipped"),
+    "vanished": ("cell is gone", "cells are gone"),
+    "not listed": ("cell is not listed", "cells are not listed"),
+    "fewer elements": ("cell compares fewer elements", "cells compare fewer elements"),
+    "more elements": ("cell compares more elements", "cells compare more elements"),
+    "ratio": ("ratio rose", "ratios rose"),
+    "convention": ("convention changed", "conventions changed"),
+}
+"""What a difference is called in a sentence: of one, and of several."""
+
 HEADINGS = ("cell", "what", "baseline", "now")
 
 
@@ -23,7 +35,7 @@ def sentence(outcome: Outcome) -> str:
     """The verdict of the gate in one line."""
     changed = Counter(found.what for found in outcome.differences if not found.waived)
     waived = sum(found.waived for found in outcome.differences)
-    counts = [f"{count:,} {what}" for what, count in changed.items()]
+    counts = [f"{count:,} {SAID[what][count > 1]}" for what, count in changed.items()]
     counts += [counted(len(outcome.expired), "waiver") + " past the date"] if outcome.expired else []
     if not outcome.compared:
         counts.append("no cell of the baseline is here")
