@@ -137,7 +137,7 @@ def sentence(found: Comparison) -> str:
     """What changed in one line."""
     cells = len({cell for change in found.cells for cell in change.cells})
     return (
-        f"{found.compared:,} cells are in both; {counted(cells, 'cell')} changed, "
+        f"{found.compared:,} cells are in both; changed: {counted(cells, 'cell')}, "
         f"{counted(len(found.divergences), 'divergence')}, {counted(len(found.environment), 'setting')}."
     )
 

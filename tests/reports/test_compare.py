@@ -108,7 +108,7 @@ def test_the_command_writes_text_markdown_and_a_page(tmp_path, capsys):
     out = capsys.readouterr().out
     for text in (out, (tmp_path / "compare.md").read_text("utf-8"), (tmp_path / "compare.html").read_text("utf-8")):
         assert "versions.torch" in text
-        assert "1 cell changed" in text
+        assert "changed: 1 cell, " in text
         assert "breaks" in text
 
 
