@@ -289,11 +289,12 @@ def test_torch_rounds_a_function_once(engine_named, dtype, hidden):
     assert np.array_equal(trace.z[1], x)
     once = rounded(case.f_o.value(x), dtype) == trace.a[1]
     several = hidden in SEVERAL_OPERATIONS
-    assert (once.mean() < 0.95) == several, f"{once.mean():.1%} of a are rounded once"
+    assert (once.mean() < 0.87) == several, f"{once.mean():.1%} of a are rounded once"
 
 
 SEVERAL_OPERATIONS = ("softsign", "tanhshrink")
-"""Functions that torch.nn.functional composes of several operations, each of which rounds."""
+"""Functions that torch.nn.functional composes of several operations, each of which rounds: of their a at most 79 % are
+the rounded f(z), of all others at least 94 % (GELU in float16 with AVX-512, whose float32 erf is less accurate)."""
 
 
 @pytest.mark.parametrize("dtype", HALF)

@@ -87,7 +87,7 @@ class Wrong(NumpyEngine):
 
 def test_a_fault_is_shrunk_to_a_file_that_shows_it(tmp_path):
     with pytest.raises(AssertionError, match=r"breaks .*'14'.*replay") as error:
-        hold(Wrong(), "numpy", 500, tmp_path, kinds=("ordinary",))
+        hold(Wrong(), "numpy", 500, tmp_path, kinds=("ordinary",), units=6, samples=(1, 6), dtypes=("float32",))
     case = read(tmp_path / "numpy-whole-case.json")
     assert str(tmp_path / "numpy-whole-case.json") in str(error.value)
     assert (len(case.layers), case.samples) == (3, 2)
