@@ -347,6 +347,10 @@ def sentence(found: Sequence[Item]) -> str:
     return f"Nothing was audited: none of the {_number_of(found)} was run."
 
 
+WITHOUT_A_NUMBER = {"crashed": "crashes", "timed-out": "runs out of time", "malformed": "gives no trace"}
+"""What an adapter does that gave nothing to compare."""
+
+
 def _broken(found: Sequence[Cause]) -> str:
     first = found[0].lead
     rest = [b.item for cause in found for b in cause.breaks if b is not first]
@@ -355,7 +359,8 @@ def _broken(found: Sequence[Cause]) -> str:
     engine, where = first.item.record["engine"], f"({context(first.item.record)})"
     if finding := first.finding:
         return f"{engine} breaks {equation_text(finding['equation'])} in layer {finding['layer']} {where}{tail}"
-    return f"{engine} breaks {where}: {clipped(first.item.record['reason'])}{tail}"
+    does = WITHOUT_A_NUMBER.get(first.item.record["verdict"], "breaks")
+    return f"{engine} {does} {where}: {clipped(first.item.record['reason'])}{tail}"
 
 
 def _explained(found: Sequence[Item]) -> str:

@@ -351,3 +351,19 @@ def test_columns_keep_an_engine_together() -> None:
     rng = np.random.default_rng(1)
     results["training"] = [run(rng, *c) for c in (("a", "float32"), ("b", "float32"), ("a", "bfloat16"))]
     assert said.columns(said.items(results)) == [("a", "float32"), ("a", "bfloat16"), ("b", "float32")]
+
+
+@pytest.mark.parametrize(
+    ("how", "does"),
+    [
+        ("crashed", "torch-eager crashes ("),
+        ("timed-out", "torch-eager runs out of time ("),
+        ("malformed", "torch-eager gives no trace ("),
+        ("breaks", "torch-eager breaks ("),
+    ],
+)
+def test_the_sentence_says_what_an_adapter_does_that_gave_nothing(how: str, does: str) -> None:
+    results = crash(small(2), "it is not what it seems")
+    results["cells"][0]["verdict"] = how
+    assert verdict(results).startswith(does)
+    assert "it is not what it seems" in verdict(results)
