@@ -113,6 +113,11 @@ def load(spec: str, device: str = "cpu") -> Adapter:
     return cast(Adapter, adapter)
 
 
+def device_of(adapter: Adapter) -> str:
+    """Where an adapter computes: "cpu" or "cuda:0", say; the CPU where it does not say."""
+    return str(getattr(adapter, "device", "cpu"))
+
+
 def lacks(adapter: Adapter, case: Case) -> str | None:
     """The reason of an adapter that cannot compute a Case; raises MalformedTrace for an answer that is none."""
     said = adapter.supports(case)

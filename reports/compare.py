@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +12,7 @@ from rich.table import Table
 from reports import baseline
 from reports.gate import Difference, changes, differences
 from reports.gate_text import markdown_table
+from reports.render import pages
 from reports.words import counted
 
 Record = dict[str, Any]
@@ -197,11 +196,4 @@ def markdown(found: Comparison) -> str:
 
 def html(found: Comparison) -> str:
     """The comparison as a page of its own."""
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("compare.html.j2").render(sentence=sentence(found), tables=tables(found))
+    return pages().get_template("compare.html.j2").render(sentence=sentence(found), tables=tables(found))

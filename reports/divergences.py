@@ -27,7 +27,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from adapters.contract import FAILURES, Adapter, describe
+from adapters.contract import FAILURES, Adapter, describe, device_of
 from reference import activations, losses
 from reference import equations as eq
 from reference import rounding as rd
@@ -714,11 +714,6 @@ def sums(dtype: str) -> Iterator[Sum]:
 def printed(code: str | None, adapter: Adapter) -> float | None:
     """The number that a reproducer prints on the adapter's device."""
     return None if code is None else float(reproducers.run(reproducers.on_device(code, device_of(adapter))))
-
-
-def device_of(adapter: Adapter) -> str:
-    """Where an adapter computes."""
-    return str(getattr(adapter, "device", "cpu"))
 
 
 def traced(adapter: Adapter, case: Case) -> Any:

@@ -49,15 +49,20 @@ SPENT = ("compile", "engine", "audit", "experiments")
 """What the time of the cells goes to."""
 
 
-def render(results: Results) -> str:
-    """The whole report as one HTML page, which loads nothing."""
-    environment = Environment(
+def pages() -> Environment:
+    """The templates, in which whatever comes from elsewhere stays text."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render(results: Results) -> str:
+    """The whole report as one HTML page, which loads nothing."""
+    environment = pages()
     environment.filters |= {
         "ratio": w.ratio_text,
         "value": w.value_text,

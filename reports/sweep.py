@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, device_of
 from reference import activations, losses
 from reference.accuracy import on
 from reference.activations import ACTIVATIONS
@@ -43,7 +43,6 @@ from reference.rounding import (
 )
 from reports import balls
 from reports.campaign import generator
-from reports.divergences import device_of
 from reports.results import environment, jsonable, write
 
 SCHEMA = "backprop-parity/scalar-accuracy/2"

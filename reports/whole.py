@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from adapters.contract import ENGINES, AdapterError
+from adapters.contract import ENGINES, AdapterError, device_of
 from reference.cases import Combination
 from reports import campaign, digits, journal, workers
 from reports.campaign import CampaignError, Group, Record
@@ -111,7 +111,7 @@ class Asked(NamedTuple):
 def name_of(argument: tuple[str, str], start: int) -> Iterator[Asked]:
     """What an adapter says of itself, as a job of one item: importing it may hang, or end the process."""
     adapter = campaign.loaded(*argument)
-    yield Asked(adapter.name, str(getattr(adapter, "device", "cpu")), flags())
+    yield Asked(adapter.name, device_of(adapter), flags())
 
 
 def unnamed(argument: tuple[str, str], index: int, failure: Failure) -> NoReturn:

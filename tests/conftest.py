@@ -38,6 +38,22 @@ def engine_named():
 
 
 @pytest.fixture
+def call(capsys):
+    """A function that runs `python -m reports` in this process: its exit status, stdout and stderr."""
+    from reports.__main__ import main
+
+    def run(*arguments):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            status = error.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
 def ball_precision():
     """The ball arithmetic's precision is global: as the sweep has it, and back."""
     from flint import ctx

@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reports import __main__ as command
 from reports import baseline, gate, gate_text, results, waivers
 from reports.words import NOT_RUN
 from tests.reports import samples
@@ -500,19 +499,6 @@ def test_many_differences_are_counted_beyond_those_that_are_shown():
 
 
 # --- the command
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        try:
-            status = command.main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            status = error.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 @pytest.fixture

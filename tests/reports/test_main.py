@@ -44,21 +44,6 @@ class Mine(NumpyEngine):
 
 
 @pytest.fixture
-def call(capsys, tmp_path):
-    """A function that runs the command in this process: its exit status, stdout and stderr."""
-
-    def run(*arguments):
-        try:
-            status = command.main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            status = error.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
-@pytest.fixture
 def out(tmp_path):
     """An output folder with results in it, from before."""
     folder = tmp_path / "out"

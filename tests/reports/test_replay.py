@@ -11,7 +11,6 @@ import pytest
 from adapters.numpy_engine import NumpyEngine
 from reference.case import MOST_BYTES, CaseError, read, to_json
 from reference.cases import COMBINATIONS, Combination, Shape, cover, draw_case
-from reports import __main__ as command
 from reports import replay, reproducers
 from reports.replay import QUANTITIES
 
@@ -134,19 +133,6 @@ def test_what_makes_it_fail_stays():
 
 
 # --- the command
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        try:
-            status = command.main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            status = error.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 BAD = """
