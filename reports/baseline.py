@@ -95,7 +95,7 @@ def conventions(rows: Sequence[Record], device: str) -> Kinks:
     """The derivative that each engine takes at each kink, of the table of divergences."""
     found: Kinks = {}
     for row in rows:
-        for engine, value in row["engines"].items() if row.get("kink") else ():
+        for engine, value in row["engines"].items() if row["kink"] else ():
             if row["status"][engine] != "not there":
                 key = f"{engine}/{device}/{row['dtype']}/{row['function']}"
                 found.setdefault(key, {})[row["id"].rpartition("/")[2]] = value

@@ -604,6 +604,7 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
             "kind": "default",
             "what": "default",
             "dtype": "float64",
+            "kink": False,
             "input": default.input,
             "equation": f"{shown(candidates[usual])} ({usual})",
             "engines": {

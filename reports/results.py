@@ -13,7 +13,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-SCHEMA = "backprop-parity/results/2"
+SCHEMA = "backprop-parity/results/3"
 
 PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes", "scikit-learn")
 

@@ -147,6 +147,7 @@ def divergence(name: str = "softplus-linear", status: str = "defect", **changes:
         "kind": "activation",
         "what": "value",
         "dtype": "float64",
+        "kink": False,
         "input": "z = 20.5",
         "equation": "20.500000001250152",
         "engines": {"torch-eager": "20.5", "jax-jit": "20.500000001250152", "numpy": "not there"},

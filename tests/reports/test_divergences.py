@@ -46,7 +46,7 @@ def named(rows, identity):
 
 
 FIELDS = (
-    *("id", "function", "kind", "what", "dtype", "input", "equation", "engines"),
+    *("id", "function", "kind", "what", "dtype", "kink", "input", "equation", "engines"),
     *("status", "departure", "ordinary", "bound", "note", "source", "reproducer"),
 )
 

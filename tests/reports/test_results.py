@@ -110,7 +110,7 @@ def test_a_line_for_every_field_and_every_item_of_a_list():
 
 
 def test_the_schema_is_the_second():
-    assert SCHEMA == "backprop-parity/results/2"
+    assert SCHEMA == "backprop-parity/results/3"
 
 
 # --- written whole or not at all
