@@ -56,7 +56,7 @@ def compare(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run the tests, a file at a time on each core (-- any pytest option)."""
-    run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
+    run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
