@@ -52,9 +52,8 @@ class Case:
         check_numbers(self)
 
     def __repr__(self) -> str:
-        widths = [self.x.shape[1], *(len(self.b[l]) for l in self.layers)]
         names = f"{self.hidden} → {self.output}, {self.loss}, {self.dtype}"
-        return f"<Case {names}: widths {widths}, {self.samples} samples>"
+        return f"<Case {names}: widths {list(self.widths)}, {self.samples} samples>"
 
     @property
     def layers(self) -> range:
@@ -270,12 +269,11 @@ def text_of(path: Path) -> str:
 
 def within_limits(case: Case) -> Case:
     """The Case, if a computer can be asked to compute it."""
-    widths = [case.x.shape[1], *(len(case.b[l]) for l in case.layers)]
     if len(case.layers) > MOST_LAYERS:
         raise CaseError(f"it has {len(case.layers)} layers, but may have {MOST_LAYERS}")
     for what, count in (
-        ("weights", sum(n * m for n, m in pairwise(widths))),
-        ("activations", case.samples * sum(widths)),
+        ("weights", sum(n * m for n, m in pairwise(case.widths))),
+        ("activations", case.samples * sum(case.widths)),
     ):
         if count > MOST_NUMBERS:
             raise CaseError(f"it has {count} {what}, but may have {MOST_NUMBERS}")

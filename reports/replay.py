@@ -143,8 +143,9 @@ def scripts(case: Case, file: str, engine: str, finding: Mapping[str, Any]) -> d
         "expected": f"its operands make it: {expected!r} ± {allowed:.3g}",
     }
     index = ", ".join(map(str, worst["index"])) or "()"
-    place = {"loss": "loss", "losses": "losses"}.get(quantity, f"{quantity}[{layer - 1}]")
-    in_trace = {"loss": "found.loss", "losses": "found.losses"}.get(quantity, f"found.{quantity}[{layer}]")
+    of_network = quantity in ("loss", "losses")
+    place = quantity if of_network else f"{quantity}[{layer - 1}]"  # in a list, whose first is of layer 1
+    in_trace = f"found.{quantity}" if of_network else f"found.{quantity}[{layer}]"
     made = {"numpy": NUMPY.format(**common, found=in_trace, index=index)}
     for framework in ("torch", "jax"):
         functions = sources(case, framework)
