@@ -15,10 +15,10 @@ from reference.case import Case, Trace
 from reference.training import Plan, Step
 
 ENGINES = {
-    "numpy": "adapters.numpy_engine:NumpyEngine",
-    "torch-eager": "adapters.torch_eager:TorchEager",
-    "jax-jit": "adapters.jax_jit:JaxJit",
-    "jax-whole": "adapters.jax_jit:JaxWhole",
+    "numpy": "adapters.numpy.engine:NumpyEngine",
+    "torch-eager": "adapters.torch.eager:TorchEager",
+    "jax-jit": "adapters.jax.jit:JaxJit",
+    "jax-whole": "adapters.jax.whole:JaxWhole",
 }
 """The engines that come with the suite: name -> where its class is; imported when the engine is asked for."""
 

@@ -1,7 +1,7 @@
 """How accurate a scalar function is taken to be: k_f, in roundings of its scale s_f.
 
 A correct implementation of f errs by at most k_f·u·s_f(z). k_f is not derived but measured: `python -m reports sweep`
-runs every engine's own functions over their inputs and records the worst error in `reports/recorded/`, for each kind of
+runs every engine's own functions over their inputs and records the worst error in `recorded/`, for each kind of
 device: a GPU has other functions than a CPU. The k_f of an engine is its own measurement times MARGIN; an engine that
 was not measured gets the largest of those that were on the CPU, and on a GPU the largest of all.
 """
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "reports" / "recorded"
+FOLDER = Path(__file__).parent / "recorded"
 
 RECORDED = {"cpu": FOLDER / "scalar_accuracy.json", "gpu": FOLDER / "scalar_accuracy_gpu.json"}
 """The measurements on each kind of device."""

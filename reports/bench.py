@@ -29,9 +29,9 @@ from reference.case import Case, Trace
 from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
 from reference.training import Plan
-from reports.campaign import Tally
-from reports.results import environment
-from reports.training import steps
+from reports.results.environment import environment
+from reports.running.tally import Tally
+from reports.trajectories.steps import steps
 
 SCHEMA = "backprop-parity/bench/1"
 

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from adapters.contract import ENGINES, load
 from reference.rounding import DTYPES
+from reports.accuracy import true_values
 
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
@@ -58,10 +59,8 @@ def ball_precision():
     """The ball arithmetic's precision is global: as the sweep has it, and back."""
     from flint import ctx
 
-    from reports import balls
-
     before = ctx.prec
-    balls.exactly()
+    true_values.exactly()
     yield
     ctx.prec = before
 

@@ -16,7 +16,7 @@ from reference.case import Case
 from reference.cases import COMBINATIONS, Combination, Shape
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
-from reports.alarms import KINDS, answerable
+from reports.faults.adversarial_cases import KINDS, answerable
 
 EVERY_KIND = ("ordinary", "zeros", "kinks", "tiny weights", "subnormal", "saturated", "huge weights")
 """Weights from ordinary to extreme: 0, exactly at kinks, subnormal, at the functions' asymptotes, up to 2¹⁰ times."""

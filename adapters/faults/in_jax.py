@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from adapters.faults.fault import LINEAR, Fault, Machine, linear_rule
 from adapters.faults.memory import remembered
-from adapters.jax_jit import ACTIVATIONS, LOSSES, JaxJit, JaxWhole, Steps, layer, total
+from adapters.jax.functions import ACTIVATIONS, LOSSES
+from adapters.jax.jit import JaxJit, Steps, layer, total
+from adapters.jax.whole import JaxWhole
 from reference.case import Case
 from reference.rounding import LARGEST
 

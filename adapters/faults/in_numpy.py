@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.faults.fault import Fault, Machine
 from adapters.faults.memory import remembered
-from adapters.numpy_engine import NumpyEngine
+from adapters.numpy.engine import NumpyEngine
 from reference import equations as eq
 from reference import network
 from reference.arrays import Array

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from adapters.faults.fault import LINEAR, Fault, Machine, linear_rule
 from adapters.faults.memory import remembered
-from adapters.torch_eager import Function, Layer, Loss, Network, TorchEager
+from adapters.torch.eager import Layer, Loss, Network, TorchEager
+from adapters.torch.functions import Function
 from reference.case import Case
 from reference.rounding import LARGEST
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapters import jax_optimisers as optim
 from adapters.faults.updates import OTHER_FORMS
-from adapters.jax_optimisers import Form, Rate, Transformation, coupled, decay, moments
+from adapters.jax import optimisers
+from adapters.jax.optimisers import Form, Rate, Transformation, coupled, decay, moments
 from reference.arrays import Array, Place, Tree
 from reference.optimisers import Hyper, States
 from reference.rounding import FORMATS
@@ -68,7 +68,7 @@ def adam_with_eps_in_root(h: Hyper, rate: Rate) -> Transformation:
 
 
 def rmsprop_with_eps_in_root(h: Hyper, rate: Rate) -> Transformation:
-    return coupled(h, optim.rmsprop(h, rate, False, eps_in_sqrt=True))
+    return coupled(h, optimisers.rmsprop(h, rate, False, eps_in_sqrt=True))
 
 
 def dampened(h: Hyper, rate: Rate) -> Transformation:
@@ -78,14 +78,14 @@ def dampened(h: Hyper, rate: Rate) -> Transformation:
 
 def but(name: str, chain: Callable[[Hyper, Rate], Transformation]) -> Form:
     """What keeps the same as optax's own, but is chained otherwise."""
-    return optim.OPTIMISERS[name]._replace(chain=chain)
+    return optimisers.OPTIMISERS[name]._replace(chain=chain)
 
 
 HONEST = ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "rmsprop", "lion")
 
 OPTIMISERS: dict[str, Form] = {
-    **{name: optim.OPTIMISERS[name] for name in HONEST},
-    "amsgrad": optim.OPTIMISERS[OTHER_FORMS["jax-jit", "amsgrad"]],
+    **{name: optimisers.OPTIMISERS[name] for name in HONEST},
+    "amsgrad": optimisers.OPTIMISERS[OTHER_FORMS["jax-jit", "amsgrad"]],
     "momentum, dampened": Form(dampened, {"ema": "b"}),
     "gradient_descent, uphill": but("gradient_descent", lambda h, rate: optax.scale(rate)),
     "momentum, decay outside": but("momentum", lambda h, rate: decay_outside(h, rate, optax.trace(h["momentum"]))),
@@ -109,9 +109,9 @@ def update(made: str, h: Hyper, w: jax.Array, kept: Any, g: jax.Array) -> Any:
     """The new parameters, and what is kept, of what was; hyperparameters are no constants in it."""
     form = OPTIMISERS[made]
     optimiser = form.chain(h, h["learning_rate"])
-    state = optim.loaded(optimiser.init(w), form.kept, kept, kept["t"])
+    state = optimisers.loaded(optimiser.init(w), form.kept, kept, kept["t"])
     updates, state = optimiser.update(g, state, w)
-    return optax.apply_updates(w, updates), optim.shown(state, form.kept)
+    return optax.apply_updates(w, updates), optimisers.shown(state, form.kept)
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:

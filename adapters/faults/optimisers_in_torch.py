@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.overrides import TorchFunctionMode
 
-from adapters import torch_optimisers as optim
-from adapters.torch_eager import array
-from adapters.torch_optimisers import Form
+from adapters.torch import optimisers
+from adapters.torch.eager import array
+from adapters.torch.optimisers import Form
 from reference.arrays import Tree
 from reference.optimisers import Hyper, States
 
@@ -80,12 +80,12 @@ class DecayOutside(SGD):
 
 def with_options(name: str, **options: bool) -> Form:
     """torch's own, with options that it should not have, or that change no number."""
-    form = optim.OPTIMISERS[name]
+    form = optimisers.OPTIMISERS[name]
     return form._replace(arguments=lambda h: form.arguments(h) | options)
 
 
 def lion(kind: type[Lion]) -> Form:
-    return Form(kind, lambda h: optim.rate(h) | {"betas": (h["beta1"], h["beta2"])}, {"exp_avg": "m"})
+    return Form(kind, lambda h: optimisers.rate(h) | {"betas": (h["beta1"], h["beta2"])}, {"exp_avg": "m"})
 
 
 class Made(NamedTuple):
@@ -110,17 +110,17 @@ def eps_in_root(add: Any, x: Tensor, other: Any, **options: Any) -> Tensor:
 
 def dampened(h: Hyper) -> dict[str, Any]:
     """The gradient enters by 1 − μ."""
-    return optim.sgd({**h, "dampening": h["momentum"]})
+    return optimisers.sgd({**h, "dampening": h["momentum"]})
 
 
 HONEST = ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "amsgrad", "rmsprop")
 
 OPTIMISERS: dict[str, Made] = {
-    **{name: Made(optim.OPTIMISERS[name]) for name in HONEST},
+    **{name: Made(optimisers.OPTIMISERS[name]) for name in HONEST},
     "lion": Made(lion(Lion)),
-    "momentum, dampened": Made(optim.OPTIMISERS["momentum"]._replace(arguments=dampened)),
+    "momentum, dampened": Made(optimisers.OPTIMISERS["momentum"]._replace(arguments=dampened)),
     "gradient_descent, uphill": Made(with_options("gradient_descent", maximize=True)),
-    "momentum, decay outside": Made(optim.OPTIMISERS["momentum"]._replace(kind=DecayOutside)),
+    "momentum, decay outside": Made(optimisers.OPTIMISERS["momentum"]._replace(kind=DecayOutside)),
     "nesterov, backwards": patched("nesterov", "add", lambda add, g, b, alpha: add(g, b, alpha=-alpha)),
     "adam, eps in root": patched("adam", "add_", eps_in_root),
     "adam, v of |g|": patched("adam", "addcmul_", lambda addcmul, v, g, _, value: v.add_(g.abs(), alpha=value)),
@@ -139,10 +139,13 @@ def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tu
     for place, p in parameters.items():
         p.grad = torch.tensor(g[place], dtype=format)
         if state[place]["t"]:
-            optimiser.state[p] = optim.loaded(state[place], p, form.kept, float(state[place]["t"]))
+            optimiser.state[p] = optimisers.loaded(state[place], p, form.kept, float(state[place]["t"]))
     with patch():
         optimiser.step()
     return (
         {place: array(p) for place, p in parameters.items()},
-        {place: optim.shown(optimiser, p, form.kept, float(state[place]["t"]) + 1) for place, p in parameters.items()},
+        {
+            place: optimisers.shown(optimiser, p, form.kept, float(state[place]["t"]) + 1)
+            for place, p in parameters.items()
+        },
     )

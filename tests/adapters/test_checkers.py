@@ -10,10 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adapters import jax_jit
 from adapters.checkers import check_grads, gradcheck
-from adapters.jax_jit import JaxJit, JaxWhole
-from adapters.torch_eager import TorchEager
+from adapters.jax import functions, jit
+from adapters.jax.jit import JaxJit
+from adapters.jax.whole import JaxWhole
+from adapters.torch.eager import TorchEager
 from reference import network
 from reference.cases import Combination, Shape, draw_case
 from reference.rounding import rounded
@@ -79,13 +80,13 @@ class FaultyJax(JaxJit):
         @partial(jax.jit, static_argnames="f")
         def planted(f, W, b, probe, a, given):
             z = linear(a, W, b) + probe
-            return z, jax_jit.ACTIVATIONS[f](z, **given)
+            return z, functions.ACTIVATIONS[f](z, **given)
 
         self.planted = planted
 
     def steps(self, case):
         right = super().steps(case)
-        return right._replace(layers=tuple(self.planted if l == FAULTY else jax_jit.layer for l in case.layers))
+        return right._replace(layers=tuple(self.planted if l == FAULTY else jit.layer for l in case.layers))
 
 
 def one_element(dW):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from adapters.contract import ENGINES, AdapterError, describe, load
-from adapters.numpy_engine import NumpyEngine
+from adapters.numpy.engine import NumpyEngine
 
 ENGINE_FILE = """
 class Mine:
@@ -65,7 +65,7 @@ def test_load_by_relative_file(adapter_file, monkeypatch):
 
 
 def test_load_by_module():
-    assert isinstance(load("adapters.numpy_engine:NumpyEngine"), NumpyEngine)
+    assert isinstance(load("adapters.numpy.engine:NumpyEngine"), NumpyEngine)
 
 
 def test_a_file_whose_path_holds_a_colon(tmp_path):

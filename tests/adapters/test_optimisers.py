@@ -7,8 +7,8 @@ import optax
 import pytest
 import torch
 
-from adapters.jax_optimisers import OPTIMISERS as OPTAX
-from adapters.torch_optimisers import OPTIMISERS as TORCH
+from adapters.jax.optimisers import OPTIMISERS as OPTAX
+from adapters.torch.optimisers import OPTIMISERS as TORCH
 from reference import rounding as rd
 from reference.optimisers import OPTIMISERS, SINGLE, audit_step, optimiser
 

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from adapters import jax_optimisers, torch_optimisers
+from adapters.jax import optimisers as jax_optimisers
+from adapters.torch import optimisers
 from reference.arrays import tree
 from reference.audit import MalformedTrace
 from reference.cases import Combination, Shape, draw_case
@@ -35,12 +36,12 @@ IN_FLOAT32 = ("step", "exponential", "warm_up")
 CLIPPINGS = {form: Clipping(form, 0.01 if form == "value" else 0.05) for form in FORMS}
 CLIPS = {
     "numpy": FORMS,
-    "torch-eager": tuple(torch_optimisers.CLIPPINGS),
+    "torch-eager": tuple(optimisers.CLIPPINGS),
     "jax-jit": tuple(jax_optimisers.CLIPPINGS),
 }
 """Engines, and the forms of clipping that they have."""
 
-TRAINS = {"numpy": OPTIMISERS, "torch-eager": torch_optimisers.OPTIMISERS, "jax-jit": jax_optimisers.OPTIMISERS}
+TRAINS = {"numpy": OPTIMISERS, "torch-eager": optimisers.OPTIMISERS, "jax-jit": jax_optimisers.OPTIMISERS}
 """Engines, and the optimisers that they have."""
 
 IN_HALF = ("momentum", "adam", "nadam", "rmsprop", "lion")
@@ -167,7 +168,7 @@ def test_all_at_once_holds(engine, name, trained):
 def test_every_form_is_trained_by_an_engine_with_a_framework():
     assert {*TRAINS["torch-eager"], *TRAINS["jax-jit"]} == set(OPTIMISERS)
     assert {*CLIPS["torch-eager"], *CLIPS["jax-jit"]} == set(FORMS)
-    for table in (torch_optimisers.SCHEDULES, jax_optimisers.SCHEDULES):
+    for table in (optimisers.SCHEDULES, jax_optimisers.SCHEDULES):
         assert set(table) == set(FORMULAS) == {"constant", *SCHEDULES}
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import ENGINES, lacks
-from adapters.numpy_engine import NumpyEngine
-from reports.alarms import answerable
+from adapters.numpy.engine import NumpyEngine
+from reports.faults.adversarial_cases import answerable
 from tests.laws import laws
 from tests.strategies import WITHIN, cases
 

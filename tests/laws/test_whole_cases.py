@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from adapters.contract import ENGINES, lacks
-from adapters.numpy_engine import NumpyEngine
+from adapters.numpy.engine import NumpyEngine
 from reference.audit import audit, audit_composed
 from reference.case import read
 from reference.network import trace as reference_trace
-from reports import replay
-from reports.known import KNOWN
-from reports.results import jsonable
+from reports.campaign import failing_cases
+from reports.divergences.known import KNOWN
+from reports.results.files import jsonable
 from tests.strategies import EVERY_KIND, WITHIN, cases
 
 LONGER = int(os.environ.get("FUZZ", "1"))
@@ -63,7 +63,7 @@ def hold(engine, name, examples, folder, **about):
             return
         worst = {"case": 0, **jsonable(vars(broken[0].worst))} if broken[0].worst else None
         about = {"equation": broken[0].equation, "layer": broken[0].layer, "worst": worst}
-        path = replay.save(folder, f"{name}-whole-case", case, name, about)[0] if worst else None
+        path = failing_cases.save(folder, f"{name}-whole-case", case, name, about)[0] if worst else None
         raise AssertionError(f"{name} breaks {broken[0]} in {case}: python -m reports replay {path}")
 
     check()

@@ -10,7 +10,8 @@ import pytest
 import torch
 from flint import arb, fmpq
 
-from adapters import jax_optimisers, torch_optimisers
+from adapters.jax.optimisers import CLIPPINGS
+from adapters.torch import optimisers
 from reference.audit import MalformedTrace
 from reference.clipping import FORMS, Clipping, audit_clipping, global_norm, norm_interval
 from reference.rounding import ACCUMULATED_IN, DTYPES, FORMATS, HALF, LARGEST, LIMITS, rounded, rounding
@@ -140,12 +141,12 @@ def in_torch(form, limit, g, dtype):
     parameters = {place: torch.zeros(array.shape, dtype=getattr(torch, dtype)) for place, array in g.items()}
     for place, p in parameters.items():
         p.grad = torch.tensor(g[place], dtype=p.dtype)
-    torch_optimisers.CLIPPINGS[form](list(parameters.values()), limit)
+    optimisers.CLIPPINGS[form](list(parameters.values()), limit)
     return {place: p.grad.double().numpy() for place, p in parameters.items()}
 
 
 def in_optax(form, limit, g, dtype):
-    clip = jax_optimisers.CLIPPINGS[form](limit)
+    clip = CLIPPINGS[form](limit)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         given = {place: jnp.asarray(array.astype(FORMATS[dtype])) for place, array in g.items()}
         left, _ = jax.jit(lambda g: clip.update(g, clip.init(g)))(given)

@@ -10,7 +10,8 @@ import torch
 from flint import arb
 from torch.optim import SGD
 
-from adapters import jax_optimisers, torch_optimisers
+from adapters.jax import optimisers as jax_optimisers
+from adapters.torch import optimisers
 from reference.audit import MalformedTrace
 from reference.schedules import FORMULAS, Schedule, audit_rate
 from tests.reference.exact import Precision, ball
@@ -127,7 +128,7 @@ def test_what_is_not_allowed(name, parameters, said):
 def of_torch(schedule, steps):
     """η of every step, as torch's recursion makes it."""
     optimiser = SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
-    made = torch_optimisers.SCHEDULES[schedule.name](optimiser, schedule.parameters)
+    made = optimisers.SCHEDULES[schedule.name](optimiser, schedule.parameters)
     for _ in range(steps):
         yield optimiser.param_groups[0]["lr"]
         optimiser.step()

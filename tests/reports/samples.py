@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from reference.audit import EQUATIONS
-from reports.results import SCHEMA, empty
+from reports.faults import checkers, kill_matrix, measure
+from reports.results.files import SCHEMA, empty
 
 Results = dict[str, Any]
 Record = dict[str, Any]
@@ -243,11 +244,10 @@ def here(workers: int) -> Iterator[Here]:
 def plant_only(monkeypatch: Any, names: Sequence[str]) -> dict[str, Any]:
     """Leave these faults in the panel, and none of the update, wherever a module has it; the panel that is left."""
     from adapters.faults.catalogue import FAULTS
-    from reports import beside, faults, kills
 
     chosen = {name: FAULTS[name] for name in names}
     stand_ins = {"FAULTS": chosen, "PANEL": chosen, "UPDATES": {}}
-    for module, (name, value) in product((kills, faults, beside), stand_ins.items()):
+    for module, (name, value) in product((kill_matrix, measure, checkers), stand_ins.items()):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, value)
     return chosen
@@ -401,7 +401,7 @@ def alarm(**changes: Any) -> Record:
         "layer": 2,
         "ratio": 1.003,
         "worst": None,
-        "replay": "reports.alarms.replay('numpy', 2026, 'kinks', 'float32', 17)",
+        "replay": "reports.faults.false_alarms.replay('numpy', 2026, 'kinks', 'float32', 17)",
     } | changes
 
 

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from adapters.contract import AdapterError
-from reports import bench, results
+from reports import bench
+from reports.results import files
 
 TINY = bench.Sizes(
     engines=("numpy", "torch-eager"),
@@ -36,7 +37,7 @@ def test_what_is_measured_is_written_as_json(found):
     assert found["schema"] == "backprop-parity/bench/1"
     assert {"versions", "processor", "cores", "seconds", "started"} <= found["environment"].keys()
     assert found["request"]["rounds"] == 2
-    assert json.loads(results.dump(found)) == found
+    assert json.loads(files.dump(found)) == found
 
 
 def test_the_audit_stands_beside_every_engine_in_every_dtype(found):
@@ -123,7 +124,7 @@ def case():
 
 
 def test_torch_computes_the_network_of_the_reference(case):
-    from adapters.numpy_engine import NumpyEngine
+    from adapters.numpy.engine import NumpyEngine
 
     trace = NumpyEngine().trace(case)
     gradients = bench.torch_passes(NumpyEngine(), case, None)()
@@ -221,7 +222,7 @@ def test_durations_are_milliseconds_of_three_digits(seconds, text):
 
 
 def test_training_that_does_not_hold_is_not_timed(case):
-    from adapters.numpy_engine import NumpyEngine
+    from adapters.numpy.engine import NumpyEngine
 
     class Wrong(NumpyEngine):
         def train(self, case, plan):

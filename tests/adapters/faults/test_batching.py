@@ -8,8 +8,8 @@ from reference.audit import MalformedTrace
 from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
 from reference.training import Plan, draw_batches
-from reports.campaign import Tally
-from reports.training import steps
+from reports.running.tally import Tally
+from reports.trajectories.steps import steps
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 

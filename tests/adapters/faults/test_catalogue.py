@@ -23,7 +23,7 @@ from reference import audit as au
 from reference.activations import ACTIVATIONS
 from reference.network import trace
 from reference.rounding import LARGEST
-from reports import kills
+from reports.faults import kill_matrix
 from tests.adapters.faults.samples import AT_OUTPUT, BACKWARD, as_it_is
 
 SEED = 0
@@ -36,11 +36,11 @@ reduction takes, and a program of JAX rounds as it is compiled."""
 def killed(engine, fault, dtype, stage=INITIAL):
     """Assert that the honest engine holds, and that the fault is there, is found, and is called by its name."""
     __tracebackhide__ = True
-    right = kills.honest(engine, fault.network, dtype, stage, SEED)
+    right = kill_matrix.honest(engine, fault.network, dtype, stage, SEED)
     assert right.checks
     assert not right.broken, f"{engine} breaks without a fault in {sorted(right.broken)}"
-    draw = kills.draw(engine, planted(engine, fault), fault, dtype, stage, SEED)
-    assert draw.change > kills.CERTAIN, f"{fault.name} changes its step by {draw.change:.3g} allowances"
+    draw = kill_matrix.draw(engine, planted(engine, fault), fault, dtype, stage, SEED)
+    assert draw.change > kill_matrix.CERTAIN, f"{fault.name} changes its step by {draw.change:.3g} allowances"
     assert draw.killed, f"{fault.name} is not found"
     assert fault.names(*draw.found), f"{fault.name} is found in {draw.found}, but should be in {fault.breaks}"
 
@@ -102,9 +102,9 @@ def test_exceptions_are_of_faults_that_are_there():
 
 def test_some_faults_are_planted_in_one_program():
     """None of them remembers: what is compiled holds the batch before of one Case only."""
-    assert len(set(kills.IN_ONE_PROGRAM)) == len(kills.IN_ONE_PROGRAM) >= 20
-    assert set(kills.IN_ONE_PROGRAM) <= set(FAULTS)
-    assert not any(FAULTS[name].remembers for name in kills.IN_ONE_PROGRAM)
+    assert len(set(kill_matrix.IN_ONE_PROGRAM)) == len(kill_matrix.IN_ONE_PROGRAM) >= 20
+    assert set(kill_matrix.IN_ONE_PROGRAM) <= set(FAULTS)
+    assert not any(FAULTS[name].remembers for name in kill_matrix.IN_ONE_PROGRAM)
 
 
 # --- every fault in every engine
@@ -140,7 +140,7 @@ def test_a_fault_is_killed_near_convergence(fault):
 @pytest.mark.parametrize("name", [name for name, format in TRAINED.items() if format == ""])
 def test_a_trained_network_no_longer_meets_some_faults(name):
     fault = FAULTS[name]
-    draw = kills.draw("numpy", planted("numpy", fault), fault, "float64", CONVERGED, SEED)
+    draw = kill_matrix.draw("numpy", planted("numpy", fault), fault, "float64", CONVERGED, SEED)
     assert draw.change == 0
     assert not draw.killed
 
@@ -154,13 +154,13 @@ def test_formats_and_faults_are_all_there():
 # --- a fault that is switched off
 
 
-@pytest.mark.parametrize("engine", kills.ENGINES)
+@pytest.mark.parametrize("engine", kill_matrix.ENGINES)
 @pytest.mark.parametrize("site", SITES)
 def test_a_fault_that_is_switched_off_fails_the_test(engine, site, engine_named):
     """The honest step in its place: nothing is moved, nothing is found, and the assertion above does not hold."""
     engine_named(engine)
     fault = replace(next(fault for fault in FAULTS.values() if fault.site == site), wrong=as_it_is)
-    draw = kills.draw(engine, planted(engine, fault), fault, "float64", INITIAL, SEED)
+    draw = kill_matrix.draw(engine, planted(engine, fault), fault, "float64", INITIAL, SEED)
     assert not draw.killed
     assert draw.change <= (0 if engine == "numpy" else TRANSPARENT)
     with pytest.raises(AssertionError, match="changes its step by"):
@@ -170,7 +170,7 @@ def test_a_fault_that_is_switched_off_fails_the_test(engine, site, engine_named)
 def test_a_fault_in_another_place_than_is_said_fails_the_test():
     fault = replace(FAULTS["frozen-bias"], site="dW")
     wrong = planted("numpy", FAULTS["frozen-bias"])
-    draw = kills.draw("numpy", wrong, fault, "float64", INITIAL, SEED)
+    draw = kill_matrix.draw("numpy", wrong, fault, "float64", INITIAL, SEED)
     assert draw.killed
     assert not fault.names(*draw.found)
     assert draw.change == 0
@@ -192,7 +192,7 @@ def test_a_fault_that_remembers_needs_to(fault):
 def test_a_nan_is_named_by_its_element(engine, name, index):
     fault = FAULTS[name]
     case = initial(fault.network, "float32", SEED)
-    with kills.quiet():
+    with kill_matrix.quiet():
         guilty = au.first_break(au.audit(case, planted(engine, fault).trace(case), engine))
     assert guilty.worst.index == index
     assert np.isnan(guilty.ratio)

@@ -11,16 +11,8 @@ from adapters.faults.in_torch import PlantedCompiled, PlantedTorch, digits, pull
 from adapters.faults.networks import initial
 from reference.audit import audit, first_break
 from reference.rounding import LARGEST
-from reports.faults import COMPILERS
-from tests.adapters.faults.samples import (
-    DOWNSTREAM,
-    FORWARD,
-    OTHER_NETWORKS,
-    ROUNDED,
-    arrays,
-    planted_at,
-    to_round,
-)
+from reports.faults.measure import COMPILERS
+from tests.adapters.faults.samples import DOWNSTREAM, FORWARD, OTHER_NETWORKS, ROUNDED, arrays, planted_at, to_round
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -5,7 +5,8 @@ import pytest
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import initial
 from adapters.faults.planting import PLANTED, planted
-from reports.kills import COMPILED, ENGINES
+from reports.faults.kill_matrix import ENGINES
+from reports.faults.vocabulary import COMPILED
 
 
 @pytest.mark.parametrize("engine", PLANTED)

@@ -40,7 +40,7 @@ from adapters.faults.updating import (
 )
 from reference import optimisers
 from reference.rounding import DTYPES, HALF, rounded
-from reports import kills
+from reports.faults import kill_matrix
 
 SEED = 0
 
@@ -172,7 +172,7 @@ def test_what_is_not_run_in_float16_makes_no_step_there(engine, setting):
     start = optimisers.optimiser(SETTINGS[setting].lines).init
     state = {place: {"t": 0.0, **start(array)} for place, array in moment.w.items()}
     h = SETTINGS[setting].at(INITIAL)
-    with kills.quiet():
+    with kill_matrix.quiet():
         new_w, _ = step(engine, SETTINGS[setting].lines, "float16", h, moment.w, state, moment.g)
     assert not all(np.isfinite(array).all() for array in new_w.values())
 
@@ -223,9 +223,9 @@ def test_a_fault_is_killed_and_named(engine, fault):
     for dtype in ("float32", "float64"):
         for stage in STAGES:
             assert fault.exceeds(dtype, stage)
-            draw = kills.draw_update(engine, fault, dtype, stage, SEED)
+            draw = kill_matrix.draw_update(engine, fault, dtype, stage, SEED)
             where = f"{dtype}, {stage}"
-            assert draw.change > kills.CERTAIN, f"{fault.name} changes its step by {draw.change:.3g}: {where}"
+            assert draw.change > kill_matrix.CERTAIN, f"{fault.name} changes its step by {draw.change:.3g}: {where}"
             assert draw.killed, f"{fault.name} is not found: {where}"
             assert fault.names(*draw.found), f"{fault.name} is found in {draw.found}, not in {fault.breaks}: {where}"
 
@@ -233,8 +233,8 @@ def test_a_fault_is_killed_and_named(engine, fault):
 @pytest.mark.parametrize(("fault", "dtype", "stage"), IN_HALF_PRECISION, ids=called)
 @pytest.mark.parametrize("engine", MAKERS)
 def test_a_fault_is_killed_in_half_precision_where_that_is_said_to_see_it(engine, fault, dtype, stage):
-    draw = kills.draw_update(engine, fault, dtype, stage, SEED)
-    assert draw.change > kills.CERTAIN
+    draw = kill_matrix.draw_update(engine, fault, dtype, stage, SEED)
+    assert draw.change > kill_matrix.CERTAIN
     assert draw.killed
     assert fault.names(*draw.found)
 
@@ -242,17 +242,17 @@ def test_a_fault_is_killed_in_half_precision_where_that_is_said_to_see_it(engine
 @pytest.mark.parametrize("fault", UPDATES.values(), ids=UPDATES)
 def test_a_fault_that_is_planted_nowhere_is_missed(fault):
     clean = nowhere(fault)
-    draws = [kills.draw_update("numpy", clean, "float32", stage, SEED) for stage in STAGES]
+    draws = [kill_matrix.draw_update("numpy", clean, "float32", stage, SEED) for stage in STAGES]
     assert all((draw.killed, draw.change, draw.in_u) == (False, 0.0, 0.0) for draw in draws)
     for stage, draw in zip(STAGES, draws, strict=True):
-        record = kills.summary("numpy", clean, "float32", stage, [draw])
+        record = kill_matrix.summary("numpy", clean, "float32", stage, [draw])
         assert (record["claimed"], record["missed"], record["killed"]) == (True, 1, 0)
 
 
 @pytest.mark.parametrize("engine", ["torch-eager", "jax-jit"])
 @pytest.mark.parametrize("name", ["uphill", "square-missing", "count-stands-still", "sign-missing"])
 def test_a_fault_that_is_planted_nowhere_is_missed_in_the_frameworks_too(engine, name):
-    draw = kills.draw_update(engine, nowhere(UPDATES[name]), "float32", INITIAL, SEED)
+    draw = kill_matrix.draw_update(engine, nowhere(UPDATES[name]), "float32", INITIAL, SEED)
     assert (draw.killed, draw.change) == (False, 0.0)
 
 

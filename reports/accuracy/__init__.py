@@ -1,0 +1,1 @@
+"""How accurate each engine's scalar functions are: the measurements behind k_f."""

@@ -1,0 +1,281 @@
+"""The kill matrix: every seeded fault in every engine and format, at both stages of training, over many seeds."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters.contract import Adapter, load
+from adapters.faults.catalogue import FAULTS
+from adapters.faults.fault import STAGES, Fault
+from adapters.faults.networks import DRAWN
+from adapters.faults.planting import planted
+from adapters.faults.updates import UPDATES, UpdateFault, kept_as
+from adapters.faults.updating import MAKERS, course, findings, honest_findings, planted_at, planted_step
+from reference import audit as au
+from reference.arrays import Array
+from reference.case import Case, Trace
+from reference.rounding import LARGEST, UNIT_ROUNDOFF, rounding
+from reports.faults.vocabulary import COMPILED
+from reports.running.engines import judged_as
+
+Record = dict[str, Any]
+Place = tuple[str, int]
+"""Equation and layer."""
+
+Parameter = tuple[str, int]
+"""W or b, and layer."""
+
+ENGINES = ("numpy", "torch-eager", "jax-jit")
+
+IN_ONE_PROGRAM = (
+    *(
+        "transposed-weight",
+        "transposed-forward",
+        "transposed-gradient",
+        "bias-forgotten",
+        "bias-subtracted",
+        "bias-shifted",
+    ),
+    *("activation-forgotten", "activation-twice", "sigmoid-for-tanh", "units-swapped", "gradient-of-neighbours"),
+    *("last-row-dropped", "last-sample-dropped", "last-unit-dropped", "bias-gradient-summed"),
+    *(
+        "weight-gradient-averaged-twice",
+        "loss-summed",
+        "losses-averaged",
+        "labels-shifted",
+        "frozen-weights",
+        "detached",
+    ),
+    *("gradient-twice", "gradient-ascent", "one-element", "one-bias", "nan-in-gradient", "nan-in-loss", "last-bit"),
+)
+"""Faults planted under torch.compile and in one program of JAX."""
+
+PANEL: dict[str, Fault] = {**FAULTS, **UPDATES}
+"""Every fault: of the forward and the backward pass, and of the update."""
+
+CERTAIN = 2.0
+"""A change of more than two allowances is no honest engine's, whatever its own rounding was."""
+
+
+class Task(NamedTuple):
+    """What a worker does in one go: the faults of one network in one engine, in some formats, over some seeds."""
+
+    engine: str
+    dtypes: tuple[str, ...]
+    faults: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator[Task]:
+    """Every task: one for each engine and network, and the one-program engines' by a few faults each.
+
+    Faults of the update are planted in the engines that have optimisers, in the formats in which those make a step.
+    """
+    drawn = tuple(range(seeds))
+    networks = dict.fromkeys(fault.network for fault in FAULTS.values())
+    for engine in engines:
+        if engine in COMPILED:
+            if "float32" in dtypes:
+                yield from (Task(engine, ("float32",), part, drawn) for part in parts(IN_ONE_PROGRAM, 7))
+            continue
+        for dtype in dtypes:
+            for network in networks:
+                names = tuple(name for name, fault in FAULTS.items() if fault.network == network)
+                yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
+            if engine in MAKERS:
+                names = tuple(name for name, fault in UPDATES.items() if fault.runs(dtype))
+                yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
+
+
+def parts(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """The names, at most `size` at a time."""
+    return (tuple(names[start : start + size]) for start in range(0, len(names), size))
+
+
+def run(task: Task) -> list[Record]:
+    """A record for each fault, format and stage of a task."""
+    return [
+        record
+        for dtype in task.dtypes
+        for name in task.faults
+        for record in of_fault(task.engine, PANEL[name], dtype, task.seeds)
+    ]
+
+
+def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Iterator[Record]:
+    """What became of a fault in an engine and format: one record a stage of training."""
+    if isinstance(fault, UpdateFault):
+        draw_one = partial(draw_update, engine, fault, dtype)
+    else:
+        draw_one = partial(draw, engine, planted(engine, fault), fault, dtype)
+    for stage in STAGES:
+        yield summary(engine, fault, dtype, stage, [draw_one(stage, seed) for seed in seeds])
+
+
+class Honest(NamedTuple):
+    """A Case, the checks of the honest engine's trace by equation and layer, and where that engine itself breaks."""
+
+    case: Case
+    checks: dict[Place, au.Check]
+    broken: frozenset[Place]
+
+
+@lru_cache(maxsize=64)
+def honest(engine: str, network: str, dtype: str, stage: str, seed: int) -> Honest:
+    """An engine without a fault; torch-compile is set beside eager torch, which computes the same."""
+    case, adapter = DRAWN[stage](network, dtype, seed), load("torch-eager" if engine == "torch-compile" else engine)
+    with quiet():
+        checks = checked(case, adapter.trace(case), judged_as(adapter, "cpu"))
+        return Honest(case, checks, frozenset((f.equation, f.layer) for f in breaks(checks, dtype)))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What is not finite is a finding, not a warning."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def checked(case: Case, trace: Trace, engine: str | None) -> dict[Place, au.Check]:
+    """The checks of a trace by equation and layer."""
+    return {check[:2]: check for check in au.local(case, trace, rounding(case.dtype, engine))}
+
+
+def breaks(checks: dict[Place, au.Check], dtype: str) -> list[au.Finding]:
+    """The findings that do not hold, in the order of the computation."""
+    found = [au.finding(*check, LARGEST[dtype]) for check in checks.values()]
+    return [finding for finding in found if not finding.holds]
+
+
+class Draw(NamedTuple):
+    """One planted trace: whether it was found and where, and by how much the fault changes the step it is in.
+
+    What breaks in the honest engine as well (a listed divergence of it) is no sign of the fault, and is set aside.
+
+    change    in allowances of the step's equation, the largest over its elements
+    in_u      in units of u of the step's own values
+    ratio     of the first finding that does not hold
+    """
+
+    seed: int
+    killed: bool
+    found: Place | None
+    change: float
+    in_u: float
+    ratio: float
+
+
+def draw(engine: str, wrong: Adapter, fault: Fault, dtype: str, stage: str, seed: int) -> Draw:
+    """Plant a fault in one Case and audit the trace; the honest engine's own trace says what the fault changed."""
+    right = honest(engine, fault.network, dtype, stage, seed)
+    with quiet():
+        checks = checked(right.case, wrong.trace(right.case), judged_as(wrong, "cpu"))
+        found = [f for f in breaks(checks, dtype) if (f.equation, f.layer) not in right.broken]
+        change, in_u = changed(right.checks[fault.breaks], checks[fault.breaks], UNIT_ROUNDOFF[dtype])
+    place = (found[0].equation, found[0].layer) if found else None
+    return Draw(seed, bool(found), place, change, in_u, found[0].ratio if found else 0.0)
+
+
+def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: int) -> Draw:
+    """Plant a fault in one step of an optimiser and audit it, and the honest steps of its window, each by itself.
+
+    The change is that of the element which the audit finds the worst, in each parameter that the fault is planted in.
+    What breaks in the honest steps as well is no sign of the fault; where it is found first, it names no fault either.
+    """
+    which, at = (engine, fault.setting, dtype, stage, seed, fault.window), planted_at(fault, seed)
+    with quiet():
+        moment, right = course(*which)[at], honest_findings(*which)
+        before, after = (moment.new_w, moment.new_state), planted_step(engine, fault, dtype, stage, moment)
+        wrong = findings(engine, fault.setting, dtype, stage, moment, *after)
+        moves = [
+            moved_at_worst(
+                dtype, finding, kept_as(finding.equation, place, *before), kept_as(finding.equation, place, *after)
+            )
+            for place, of_place in wrong.items()
+            for finding in of_place
+            if finding.equation in fault.equations
+        ]
+    aside, found = broken(right), broken([*right[:at], right[at] | wrong, *right[at + 1 :]])
+    change, in_u = (max(column) for column in zip(*moves, strict=True))
+    if found.keys() <= aside.keys():
+        return Draw(seed, False, None, change, in_u, 0.0)
+    key, first = next(iter(found.items()))
+    said = f"{first.equation} of the honest step" if key in aside else first.equation
+    return Draw(seed, True, (said, first.layer), change, in_u, first.ratio)
+
+
+def broken(
+    steps: Sequence[dict[Parameter, list[au.Finding]]],
+) -> dict[tuple[int, Parameter, str], au.Finding]:
+    """What does not hold, by step, parameter and line, in the order of the computation."""
+    return {
+        (step, place, finding.equation): finding
+        for step, of_step in enumerate(steps)
+        for place, of_place in of_step.items()
+        for finding in of_place
+        if not finding.holds
+    }
+
+
+def moved_at_worst(dtype: str, finding: au.Finding, before: Array | float, after: Array | float) -> tuple[float, float]:
+    """How far a fault moves something, in allowances at the element with the worst ratio, and in u, the largest."""
+    moved = np.asarray(np.abs(np.subtract(after, before)))
+    in_u = worst(moved, np.asarray(UNIT_ROUNDOFF[dtype] * np.abs(before)))
+    if finding.worst is None:
+        return math.inf, in_u
+    return worst(moved[finding.worst.index], np.float64(finding.worst.allowed)), in_u
+
+
+def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
+    """How far a fault moves what its equation defines, beside what that expects, in allowances and in u.
+
+    What is expected is the same in both, but where it follows what is observed, at a kink, and where another program
+    rounds the operands otherwise. So a move from one admissible value to another is no change.
+    """
+    _, _, before, expected, allowed = right
+    _, _, after, followed, _ = wrong
+    before, after = np.asarray(before), np.asarray(after)
+    moved = np.abs((after - followed) - (before - expected))
+    moved = np.where(after == before, 0.0, moved)  # equal infinities differ by nothing
+    return worst(moved, allowed), worst(moved, u * np.abs(before))
+
+
+def worst(moved: Array, unit: au.Number) -> float:
+    """The largest move in units; what is no number is beyond all numbers, and what has not moved is 0 in any unit."""
+    ratio = np.where(moved == 0, 0.0, moved / unit)
+    return float(np.where(np.isnan(ratio), math.inf, ratio).max())
+
+
+def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[Draw]) -> Record:
+    """The record of one cell of the matrix.
+
+    A draw is killed; or missed, where the fault is said to show in that format or moves its step by more than any
+    honest engine could; or else indistinguishable at this precision.
+    """
+    draws, claimed = list(draws), fault.exceeds(dtype, stage)
+    survived = [d for d in draws if not d.killed]
+    missed = [d for d in survived if claimed or not d.change <= CERTAIN]
+    elsewhere = [d for d in draws if d.found and not fault.names(*d.found)]
+    return {
+        "fault": fault.name,
+        "engine": engine,
+        "dtype": dtype,
+        "stage": stage,
+        "claimed": claimed,
+        "draws": len(draws),
+        "killed": len(draws) - len(survived),
+        "localised": len(draws) - len(survived) - len(elsewhere),
+        "missed": len(missed),
+        "indistinguishable": len(survived) - len(missed),
+        "change": min(d.change for d in draws),
+        "in_u": min(d.in_u for d in draws),
+        "ratio": min((math.inf if math.isnan(d.ratio) else d.ratio for d in draws if d.killed), default=None),
+        "misses": [{"seed": d.seed, "change": d.change} for d in missed],
+        "elsewhere": [{"seed": d.seed, "found": list(d.found or ()), "ratio": d.ratio} for d in elsewhere],
+    }

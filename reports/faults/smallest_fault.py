@@ -1,0 +1,420 @@
+"""The smallest detectable fault: by how little a reported number may be wrong and still be flagged, in units of u.
+
+A fault multiplies elements of an honest engine's array by 1 ± ε before they are stored. As it grows, each of them moves
+in one direction through the interval expected ± allowed, which itself stays where it is; so there is one critical ε,
+from which on the audit flags the fault. It is computed, not searched for: the first number of the format outside the
+interval is reached where rounding turns to it, halfway from the number before it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from adapters.contract import ENGINES, Adapter, LayerVjp, Trainer, load
+from reference import audit
+from reference import equations as eq
+from reference import rounding as rd
+from reference.arrays import Array
+from reference.audit import Check, Finding
+from reference.case import Case
+from reference.cases import Combination, Shape, draw_case
+from reference.rounding import DTYPES, FORMATS, UNIT_ROUNDOFF, Rounding, rounded
+from reference.training import Step, descent
+from reports.faults.vocabulary import COMPOSED, FAULTS, JACOBIAN, MEASURED, UPDATE
+from reports.text.wording import size_text
+
+Record = dict[str, Any]
+
+LEARNING_RATE = 0.1
+"""η of (2a, 2b): not a binary fraction, so that its rounding counts."""
+
+SHAPE = Shape((8, 16, 16, 4), 32)
+"""A batch of a power of two: δ, which is N times what an autodiff gives, is then exact."""
+
+NETWORKS = {
+    Combination("tanh", "sigmoid", "half_squared_error"): MEASURED,
+    Combination("tanh", "softmax", "categorical_cross_entropy"): ("9",),  # the sum over k of (9)
+}
+"""The networks, and the equations that are measured on each."""
+
+FIELDS = {
+    "z": "z",
+    "12": "z",
+    "a": "a",
+    "8": "losses",
+    "1": "loss",
+    "9": "delta",
+    "14": "delta",
+    "7a": "dW",
+    "10a": "dW",
+    "7b": "db",
+    "10b": "db",
+    "2a": "new_W",
+    "2b": "new_b",
+}
+"""The array that an equation is about; those of `JACOBIAN` are products of a layer's vjp."""
+
+FLAGGED = 0.95
+"""The share of the draws in which a detectable fault is flagged."""
+
+VERIFIED = 10
+"""Draws of each equation in which the audit itself is run on either side of the critical ε."""
+
+MARGIN = 2.0**-12
+"""How near on either side. Where a number is stored, ε ≥ u/2; in bfloat16, which NumPy rounds to by way of float32, a
+change of 2⁻⁹ is then told within 2⁻²⁴/2⁻⁹ = 2⁻¹⁵ of itself, and in the other formats better."""
+
+
+class MeasurementError(ValueError):
+    """A measurement that would mean nothing; its message is one line."""
+
+
+# --- what may be said of one change
+
+KILLED = "killed"
+DEPENDS = "depends on the honest error"
+INDISTINGUISHABLE = "indistinguishable at this precision"
+
+
+def verdict(change: float, allowed: float) -> str:
+    """What the audit can say of a number that a fault changes by `change`, where ± `allowed` is honest.
+
+    change ≤ allowed                 an honest engine may differ from the equation by as much: indistinguishable
+    allowed < change ≤ 2 allowed     flagged or not, as the honest error adds to it or takes it up
+    change > 2 allowed               flagged wherever in ± allowed the honest error lies: killed
+
+    Both in the units of the number, or the change as a multiple of what is allowed beside 1. A change that is NaN is
+    killed. Raises ValueError for a negative change, and for an allowance that is negative or not finite.
+    """
+    if change < 0:
+        raise ValueError(f"change is {change!r}, but should be a size, at least 0")
+    if not 0 <= allowed < np.inf:
+        raise ValueError(f"allowed is {allowed!r}, but should be finite and at least 0")
+    if change <= allowed:
+        return INDISTINGUISHABLE
+    return DEPENDS if change <= 2 * allowed else KILLED
+
+
+# --- the critical ε
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that an array can hold: `scale` times those of `dtype`."""
+
+    dtype: str
+    scale: int = 1
+
+    def nearest(self, values: Array) -> Array:
+        return self.scale * rounded(values / self.scale, self.dtype)
+
+    def next(self, values: Array, direction: Array) -> Array:
+        """The neighbours of numbers of the grid, upwards where `direction` is 1, downwards where it is −1."""
+        format = FORMATS[self.dtype]
+        there = np.nextafter((values / self.scale).astype(format), (direction * np.inf).astype(format))
+        return self.scale * there.astype(np.float64)
+
+
+def perturbed(observed: Array, signs: Array, epsilon: float, grid: Grid) -> Array:
+    """observed · (1 + sign ε), stored; 0 stands for an element that is left as it is.
+
+    As a sum, because 1 + ε has no digits left for an ε of a few u of float64.
+    """
+    return grid.nearest(observed + signs * epsilon * observed)
+
+
+def critical(observed: Array, expected: Array, allowed: Array, signs: Array, grid: Grid) -> Array:
+    """The ε of each element at which `perturbed` leaves expected ± allowed; infinite for one that does not move.
+
+    Raises MeasurementError where an observed number is outside already, is none of the grid, or is near the largest.
+    """
+    require(bool(observed.any()), "is zero everywhere")
+    require(not outside(observed, expected, allowed).any(), "is flagged before anything is wrong")
+    require(np.array_equal(grid.nearest(observed), observed), f"holds no {grid.scale} times a number of {grid.dtype}")
+    epsilon = np.full(observed.shape, np.inf)
+    moves = signs * observed != 0
+    o, e, up = observed[moves], expected[moves], np.sign(signs * observed)[moves]
+    e_allowed = np.broadcast_to(allowed, observed.shape)[moves]
+    first = grid.nearest(e + up * e_allowed)
+    while (inside := ~outside(first, e, e_allowed)).any():
+        first = np.where(inside, grid.next(first, up), first)
+    last = grid.next(first, -up)  # inside: an end of the interval is nearer to `first`, or `first` was stepped to
+    require(bool(np.isfinite(first).all()), f"may be as large as {grid.dtype} goes")
+    epsilon[moves] = (np.abs(last - o) + np.abs(first - last) / 2) / np.abs(o)
+    return epsilon
+
+
+def outside(observed: Array, expected: Array, allowed: Array) -> Any:
+    """Whether the ratio exceeds 1, in the audit's own arithmetic; a NaN does."""
+    return ~(np.abs(observed - expected) / allowed <= 1)
+
+
+def require(holds: bool, what: str) -> None:
+    if not holds:
+        raise MeasurementError(f"an honest array {what}")
+
+
+# --- what an honest engine reports
+
+Measured = tuple[str, int, Array, Array, Array]
+"""A check of the audit, all of it arrays: equation, layer, observed, expected, allowed."""
+
+
+@dataclass(frozen=True)
+class Honest:
+    """One step of an engine on a drawn Case, and its vjp of every layer: cotangent, and its three products."""
+
+    engine: str
+    case: Case
+    step: Step
+    vjps: dict[int, tuple[Array, tuple[Array, Array, Array]]]
+
+
+def draw(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.Generator) -> Honest:
+    """A Case, and what the engine makes of it."""
+    case = draw_case(rng, combination, SHAPE, dtype)
+    if (reason := adapter.supports(case)) is not True:
+        raise MeasurementError(f"engine {adapter.name!r} cannot be measured: {reason}")
+    plan = descent((np.arange(case.samples),), LEARNING_RATE)
+    (step,) = cast(Trainer, adapter).train(case, plan)
+    vjp, vjps = cast(LayerVjp, adapter).layer_vjp, {}
+    for l in case.layers:
+        cotangent = rounded(rng.normal(size=(case.samples, case.widths[l])), dtype)
+        vjps[l] = cotangent, vjp(case, l, before(case, step, l), cotangent)
+    return Honest(adapter.name, case, step, vjps)
+
+
+def before(case: Case, step: Step, layer: int) -> Array:
+    """z^{l-1}; z^0 is x."""
+    z, _, _ = audit.opened(case, step.trace)
+    return z[layer - 1] if layer > 1 else case.x
+
+
+@audit.quiet
+def checks(honest: Honest) -> list[Measured]:
+    """Every check of `MEASURED` in every layer."""
+    case, trace = honest.case, honest.step.trace
+    r = rd.rounding(case.dtype, honest.engine)
+    found = [
+        *audit.local(case, trace, r),
+        *updated(honest, rd.rounding(case.dtype)),
+        *audit.composed(case, trace, r),
+        *(check for l in case.layers for check in jacobian(honest, l, r)),
+    ]
+    return [(equation, l, *(np.asarray(o), np.asarray(e), np.asarray(allowed))) for equation, l, o, e, allowed in found]
+
+
+def updated(honest: Honest, r: Rounding) -> Iterator[Check]:
+    """The checks of `audit.audit_update`."""
+    case, step = honest.case, honest.step
+    for l in case.layers:
+        dW, db = step.trace.dW[l], step.trace.db[l]
+        new_W, new_b = eq.eq_2a(case.W[l], dW, LEARNING_RATE), eq.eq_2b(case.b[l], db, LEARNING_RATE)
+        yield "2a", l, step.new_W[l], new_W, rd.eq_2_error(new_W, dW, LEARNING_RATE, r)
+        yield "2b", l, step.new_b[l], new_b, rd.eq_2_error(new_b, db, LEARNING_RATE, r)
+
+
+def jacobian(honest: Honest, layer: int, r: Rounding) -> Iterator[Check]:
+    """The checks of `audit.audit_jacobian`, for activations without kinks."""
+    case, (cotangent, (dW, db, dz)) = honest.case, honest.vjps[layer]
+    f, n, size = case.activation(layer - 1), case.samples, np.abs(cotangent)
+    z_prev = before(case, honest.step, layer)
+    a_prev, a_error = f.value(z_prev), rd.value_error(f, z_prev, r)
+    expected_W = eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0)
+    expected_b = eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0)
+    yield "6a", layer, dW, expected_W, rd.contraction(n, size.T @ np.abs(a_prev), expected_W, r) + size.T @ a_error
+    yield "6b", layer, db, expected_b, rd.eq_7b_error(n * cotangent, r)
+    if layer > 1:
+        W = case.W[layer]
+        _, allowed = audit.transported(f, z_prev, cotangent, W, dz, r)
+        yield "13", layer - 1, dz, eq.eq_11(cotangent, eq.eq_13(W, f.derivative(z_prev))), allowed
+
+
+def grid(honest: Honest, equation: str) -> Grid:
+    """What the engine's array holds: δ is N times what its autodiff gives; the engine `numpy` computes δ itself."""
+    averaged = FIELDS.get(equation) == "delta" and honest.engine != "numpy"
+    return Grid(honest.case.dtype, honest.case.samples if averaged else 1)
+
+
+def reporting(honest: Honest, equation: str, layer: int, array: Array) -> Honest:
+    """The same with another array in the place that the equation is about."""
+    if equation in JACOBIAN:
+        of = differentiated(equation, layer)
+        cotangent, products = honest.vjps[of]
+        at = JACOBIAN.index(equation)
+        others = cast(tuple[Array, Array, Array], (*products[:at], array, *products[at + 1 :]))
+        return replace(honest, vjps={**honest.vjps, of: (cotangent, others)})
+    field, updates = FIELDS[equation], equation in UPDATE
+    owner: Any = honest.step if updates else honest.step.trace
+    if field == "loss":
+        changed = replace(owner, loss=float(array))
+    elif field == "losses":
+        changed = replace(owner, losses=array)
+    else:
+        changed = replace(owner, **{field: {**getattr(owner, field), layer: array}})
+    return replace(honest, step=changed if updates else replace(honest.step, trace=changed))
+
+
+def differentiated(equation: str, layer: int) -> int:
+    """The layer whose vjp shows the equation: (13) is about the layer before."""
+    return layer + 1 if equation == "13" else layer
+
+
+def flagged(honest: Honest, equation: str, layer: int) -> bool:
+    """Whether the audit itself finds that the equation does not hold in that layer."""
+    found = [f for f in audited(honest, equation, layer) if (f.equation, f.layer) == (equation, layer)]
+    require(len(found) == 1, f"has {len(found)} findings of ({equation}) in layer {layer}, but should have one")
+    return not found[0].holds
+
+
+def audited(honest: Honest, equation: str, layer: int) -> list[Finding]:
+    """The audit that checks the equation."""
+    case, step, engine = honest.case, honest.step, honest.engine
+    if equation in UPDATE:
+        return audit.audit_update(case, step.trace, step.new_W, step.new_b, LEARNING_RATE)
+    if equation in JACOBIAN:
+        of = differentiated(equation, layer)
+        return audit.audit_jacobian(case, step.trace, of, *honest.vjps[of], engine)
+    return (audit.audit_composed if equation in COMPOSED else audit.audit)(case, step.trace, engine)
+
+
+@audit.quiet
+def smallest(check: Measured, signs: Array, grid: Grid) -> tuple[float, float]:
+    """The critical ε of a fault, and the smallest allowed/|expected| of the elements that it changes: ∞ for a 0."""
+    _, _, observed, expected, allowed = check
+    epsilon = critical(observed, expected, allowed, signs, grid).min()
+    moves = signs * observed != 0
+    floor = np.broadcast_to(allowed, observed.shape)[moves] / np.abs(expected[moves])
+    return float(epsilon), float(floor.min())
+
+
+def verify(honest: Honest, check: Measured, signs: Array, epsilon: float) -> None:
+    """Raise MeasurementError unless the audit flags a little more than ε and does not flag a little less."""
+    equation, layer, observed, _, _ = check
+    for factor, expected in ((1 + MARGIN, True), (1 - MARGIN, False)):
+        array = perturbed(observed, signs, epsilon * factor, grid(honest, equation))
+        if flagged(reporting(honest, equation, layer, array), equation, layer) is not expected:
+            raise MeasurementError(
+                f"({equation}) in layer {layer} of {honest.engine} in {honest.case.dtype} is "
+                f"{'not ' if expected else ''}flagged at {factor} of the critical ε {epsilon!r}, but should"
+                f"{'' if expected else ' not'} be"
+            )
+
+
+def measure(
+    seed: int = 2026, dtypes: Sequence[str] = DTYPES, draws: int = 500, engine: str = "torch-eager"
+) -> list[Record]:
+    """How small a fault may be and still be flagged in 95 % of the draws, for each equation and dtype.
+
+    A draw is a Case, a layer of it that has the equation, and a fault in one element and one in all. A row is
+    {equation, dtype, engine, network, draws, verified, one, all}, and each of the two faults
+    {in_u, median_in_u, floor_in_u, floor_median_in_u}, all relative and in units of u: the ε flagged in 95 % of the
+    draws and in half of them; and the smallest allowed/|expected| of the same elements, 95th percentile and median.
+    Raises MeasurementError for draws below 1, an unknown dtype or engine, and an honest trace that is flagged.
+    """
+    if draws < 1:
+        raise MeasurementError(f"draws is {draws!r}, but should be at least 1")
+    for what, names, known in (("dtype", dtypes, DTYPES), ("engine", [engine], tuple(ENGINES))):
+        for name in names:
+            if name not in known:
+                raise MeasurementError(f"{what} {name!r} is unknown: choose from {', '.join(known)}")
+    adapter = load(engine)
+    return [
+        row
+        for dtype in dtypes
+        for number, combination in enumerate(NETWORKS)
+        for row in rows_of(adapter, combination, dtype, [seed, number, DTYPES.index(dtype)], draws)
+    ]
+
+
+def rows_of(
+    adapter: Adapter, combination: Combination, dtype: str, seed: Sequence[int], draws: int
+) -> Iterator[Record]:
+    """The rows of one network and dtype."""
+    equations = NETWORKS[combination]
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {
+        (equation, fault): [] for equation in equations for fault in FAULTS
+    }
+    for i in range(draws):
+        rng = np.random.default_rng([*seed, i])
+        honest = draw(adapter, combination, dtype, rng)
+        for equation, fault, pair in faults(honest, equations, rng, i < VERIFIED):
+            found[equation, fault].append(pair)
+    about = {
+        "dtype": dtype,
+        "engine": adapter.name,
+        "network": f"{combination.hidden} → {combination.output}, {combination.loss}",
+        "draws": draws,
+        "verified": min(draws, VERIFIED),
+    }
+    for equation in equations:
+        sizes = {fault: summary(found[equation, fault], UNIT_ROUNDOFF[dtype]) for fault in FAULTS}
+        yield {"equation": equation, **about, **sizes}
+
+
+def faults(
+    honest: Honest, equations: Sequence[str], rng: np.random.Generator, verified: bool
+) -> Iterator[tuple[str, str, tuple[float, float]]]:
+    """Equation, fault, and its critical ε and floor, for each equation in a drawn layer."""
+    found = checks(honest)
+    for equation in equations:
+        layers = [check for check in found if check[0] == equation]
+        check = layers[rng.integers(len(layers))]
+        for fault, draw_signs in FAULTS.items():
+            signs = draw_signs(check[2], rng)
+            pair = smallest(check, signs, grid(honest, equation))
+            if verified:
+                verify(honest, check, signs, pair[0])
+            yield equation, fault, pair
+
+
+def summary(pairs: Sequence[tuple[float, float]], u: float) -> Record:
+    """The 95th percentile and the median of critical ε and floor, in units of u."""
+    epsilons, floors = np.array(pairs).T / u
+    return {
+        "in_u": at_least(FLAGGED, epsilons),
+        "median_in_u": at_least(0.5, epsilons),
+        "floor_in_u": at_least(FLAGGED, floors),
+        "floor_median_in_u": at_least(0.5, floors),
+    }
+
+
+def at_least(share: float, sizes: Array) -> float:
+    """The smallest of the sizes that at least that share of them does not exceed."""
+    return float(np.quantile(sizes, share, method="inverted_cdf"))
+
+
+# --- what a person sees
+
+COLUMNS = {"in_u": "95 %", "median_in_u": "50 %", "floor_in_u": "floor 95 %", "floor_median_in_u": "50 %"}
+"""What a row has of each fault, and its heading."""
+
+
+def table(rows: Sequence[Record]) -> Table:
+    """A row for each equation and dtype: the smallest detectable fault in one element and in all, beside its floor."""
+    draws = " or ".join(f"{draws:,}" for draws in sorted({row["draws"] for row in rows}))
+    made = Table(
+        title=f"smallest relative fault that is flagged in 95 % (50 %) of {draws} draws, in units of u",
+        title_style="dim",
+        caption="one, all: elements changed; floor: allowed/|expected| of the same elements. "
+        "½ ulp is ½ u to 1 u of a number: a smaller change is rounded away",
+        caption_style="dim",
+        box=box.SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for heading in ("equation", "network", "dtype"):
+        made.add_column(heading, no_wrap=True)
+    for fault in FAULTS:
+        for i, heading in enumerate(COLUMNS.values()):
+            made.add_column(heading if i else f"{fault} {heading}", justify="right", no_wrap=True)
+    order = sorted(rows, key=lambda row: (MEASURED.index(row["equation"]), row["network"], DTYPES.index(row["dtype"])))
+    for row in order:
+        network = row["network"].split(",")[0]  # f_h → f_o: what tells one from the other
+        sizes = (size_text(row[fault][name]) for fault in FAULTS for name in COLUMNS)
+        made.add_row(f"({row['equation']})", network, row["dtype"], *sizes)
+    return made

@@ -1,0 +1,471 @@
+"""The chapter on seeded faults: what the page shows of the kill matrix, the checkers, the limits, the false alarms."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from reference.rounding import DTYPES
+from reports.faults import summary as faults_summary
+from reports.faults import terminal
+from reports.faults.summary import Audited, Tally
+from reports.faults.vocabulary import COMPILED, FAULTS
+from reports.page.figures import Figure
+from reports.results.files import number
+from reports.text import places as text_places
+from reports.text import wording
+from reports.text.places import place_text
+from reports.text.wording import size_text
+
+Record = dict[str, Any]
+Place = tuple[str, int]
+"""Equation and layer."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All of it; a part that was not measured is empty."""
+
+    holds: bool
+    decided: bool
+    sentence: str
+    figures: list[Figure]
+    summary: "Summary | None"
+    heads: list["Head"]
+    kinds: list["Kind"]
+    notes: list["Note"]
+    stages: list[str]
+    checkers: list["Checker"]
+    limits: "Limits | None"
+    alarms: "Alarms | None"
+    not_run: list[str]
+    replay: str
+
+
+def chapter(found: Record | None) -> Chapter | None:
+    """What is shown of the measurements of seeded faults; None where there are none."""
+    if not found:
+        return None
+    cells = found.get("matrix") or []
+    panel = {str(fault["name"]): fault for fault in found["panel"]}
+    return Chapter(
+        faults_summary.holds(found),
+        faults_summary.decided(found),
+        faults_summary.sentence(found),
+        figures(found),
+        summary(cells, panel) if cells else None,
+        heads(cells),
+        kinds(cells, panel),
+        notes(cells, panel),
+        list(found["beside"][0]["killed"]) if found.get("beside") else [],
+        [checker(row) for row in found.get("beside") or []],
+        limits(found["smallest"]) if found.get("smallest") else None,
+        alarms(found["alarms"]) if found.get("alarms") else None,
+        found["not_run"],
+        replay(found["request"]),
+    )
+
+
+def replay(request: Record) -> str:
+    """The command that measures the same again."""
+    several = (f"--{name} {','.join(request[key])}" for name, key in (("engines", "engines"), ("dtypes", "dtypes")))
+    counts = (f"--{name} {request[name]}" for name in ("seeds", "cases", "seed"))
+    return " ".join(("python -m reports faults", *several, *counts, f"--only {','.join(request['parts'])}"))
+
+
+def figures(found: Record) -> list[Figure]:
+    """Draws killed, localised, false alarms, and what the best of the other checkers kills."""
+    made = []
+    if found.get("matrix"):
+        t = faults_summary.tally(found["matrix"])
+        faults = wording.counted(faults_summary.faults(found["matrix"]), "fault")
+        made += [
+            Figure("draws killed", f"{t.claimed_killed:,} of {t.claimed:,}", f"of {faults}, beyond the precision"),
+            Figure(
+                "localised",
+                faults_summary.share(t.localised, t.killed),
+                f"{t.localised:,} of {t.killed:,} draws killed",
+            ),
+        ]
+    if said := found.get("alarms"):
+        remark = f"in {wording.counted(said['cases'], 'honest case')}, {said['numbers']:,} numbers"
+        made.append(Figure("false alarms", f"{len(said['alarms']):,}", remark))
+    if best := best_other(found.get("beside") or []):
+        remark = f"{best.rule}; refuses {faults_summary.share(best.refused, best.honest)} of what is honest"
+        made.append(Figure("best other checker", f"kills {best.share}", remark))
+    return made
+
+
+# --- the kill matrix
+
+KILLED, UNCLAIMED, PART, IDLE = "killed", "unclaimed", "unclaimed part", "not-run-tile"
+MISSED, ELSEWHERE = "broken", "listed"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Some cells of one fault: the worst of them, as a class and a mark; what there is to tell beyond that."""
+
+    kind: str = ""
+    mark: str = ""
+    title: str = ""
+
+
+def tile(cells: Sequence[Record]) -> Tile:
+    """A miss before a draw localised elsewhere before one that is not told from rounding; empty for no cells."""
+    if not cells:
+        return Tile(title="not planted")
+    t, title = faults_summary.tally(cells), "; ".join(map(cell_text, cells))
+    if t.missed or t.claimed_killed < t.claimed:
+        return Tile(MISSED, "✕", title)
+    if t.localised < t.killed:
+        return Tile(ELSEWHERE, "≠", title)
+    if t.claimed == t.draws:
+        return Tile(KILLED)
+    if t.killed == t.draws:
+        return Tile(UNCLAIMED)
+    return Tile(PART, f"{t.killed}/{t.draws}", title) if t.killed else Tile(IDLE)
+
+
+def cell_text(cell: Record) -> str:
+    """numpy: 10 of 10 killed, 9 localised; what there is none of is left out."""
+    counts = ((cell[word], word) for word in ("missed", "indistinguishable"))
+    localised = [f"{cell['localised']:,} localised"] if cell["localised"] < cell["killed"] else []
+    parts = [
+        f"{cell['killed']:,} of {cell['draws']:,} killed",
+        *localised,
+        *(f"{n:,} {word}" for n, word in counts if n),
+    ]
+    return f"{cell['engine']}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The columns of tiles that stand together: formats under a stage, stages under an engine of one program."""
+
+    name: str
+    columns: list[tuple[str, str]]
+    """What each is, and its head."""
+    keys: list[tuple[str, str]]
+    """Stage and format of each."""
+    engines: list[str]
+
+
+def heads(cells: Sequence[Record]) -> list[Head]:
+    """A head for each stage, over the engines that go layer by layer; then one for each engine of one program."""
+    stages, dtypes, engines = (distinct(cells, key) for key in ("stage", "dtype", "engine"))
+    dtypes = sorted(dtypes, key=DTYPES.index)
+    layered = [engine for engine in engines if engine not in COMPILED]
+    made = [
+        Head(stage, [(dtype, dtype) for dtype in dtypes], [(stage, dtype) for dtype in dtypes], layered)
+        for stage in stages
+        if layered
+    ]
+    for engine in engines:
+        if engine in COMPILED:
+            own = [(stage, dtype) for stage in stages for dtype in distinct(of(cells, engine), "dtype")]
+            columns = [(f"{dtype}, {stage}", terminal.SHORT.get(stage, stage)) for stage, dtype in own]
+            made.append(Head(engine, columns, own, [engine]))
+    return made
+
+
+def distinct(cells: Iterable[Record], key: str) -> list[str]:
+    """The values of a field, in the order in which they appear."""
+    return list(dict.fromkeys(cell[key] for cell in cells))
+
+
+def of(cells: Iterable[Record], engine: str) -> list[Record]:
+    """The cells of one engine."""
+    return [cell for cell in cells if cell["engine"] == engine]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, its link, the smallest change it makes where it exceeds the precision, and its tiles, by head."""
+
+    fault: Record
+    link: str | None
+    change: str
+    tiles: list[list[Tile]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The faults of one kind; open where something is missed or localised elsewhere."""
+
+    name: str
+    rows: list[Row]
+    tally: Tally
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to see."""
+        return not self.tally.holds or self.tally.localised < self.tally.killed
+
+
+def kinds(cells: Sequence[Record], panel: dict[str, Record]) -> list[Kind]:
+    """Every kind, in the order of the panel."""
+    shown, own = heads(cells), by_fault(cells)
+    groups: dict[str, list[str]] = {}
+    for name in own:
+        groups.setdefault(panel[name]["kind"], []).append(name)
+    return [
+        Kind(
+            kind,
+            [row(panel[name], own[name], shown) for name in names],
+            faults_summary.tally(cell for name in names for cell in own[name]),
+        )
+        for kind, names in groups.items()
+    ]
+
+
+def by_fault(cells: Iterable[Record]) -> dict[str, list[Record]]:
+    """The cells of each fault."""
+    groups: dict[str, list[Record]] = {}
+    for cell in cells:
+        groups.setdefault(cell["fault"], []).append(cell)
+    return groups
+
+
+def row(fault: Record, cells: Sequence[Record], shown: Sequence[Head]) -> Row:
+    """One fault."""
+    places: dict[tuple[str, str, str], Record] = {(c["engine"], c["stage"], c["dtype"]): c for c in cells}
+    tiles = [
+        [tile([places[engine, *key] for engine in head.engines if (engine, *key) in places]) for key in head.keys]
+        for head in shown
+    ]
+    changes = [number(cell["change"]) for cell in cells if cell["claimed"]]
+    return Row(fault, link(fault["source"]), wording.ratio_text(min(changes)) if changes else "—", tiles)
+
+
+def link(source: Any) -> str | None:
+    """A source on the web."""
+    return source if re.match(r"https?://", str(source or "")) else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How each kind fares in each engine, how many faults it has, and all of them together."""
+
+    engines: list[str]
+    rows: dict[str, dict[str, Tally]]
+    faults: dict[str, int]
+    together: dict[str, Tally]
+    total: Tally
+
+
+def summary(cells: Sequence[Record], panel: dict[str, Record]) -> Summary:
+    """The table of kinds by engines."""
+    told = [cell | {"kind": panel[cell["fault"]]["kind"]} for cell in cells]
+    rows: dict[str, dict[str, Tally]] = {}
+    for (kind, engine), found in faults_summary.by(told, "kind", "engine").items():
+        rows.setdefault(kind, {})[engine] = found
+    faults = {kind: faults_summary.faults(cell for cell in told if cell["kind"] == kind) for kind in rows}
+    together = {engine: found for (engine,), found in faults_summary.by(cells, "engine").items()}
+    return Summary(distinct(cells, "engine"), rows, faults, together, faults_summary.tally(cells))
+
+
+# --- what was missed, and what was localised elsewhere
+
+
+@dataclass(frozen=True)
+class Note:
+    """A cell that is not as it should be, in how many draws, and what there is to say of it."""
+
+    kind: str
+    mark: str
+    fault: Record
+    where: str
+    draws: str
+    why: list[str]
+
+
+def notes(cells: Sequence[Record], panel: dict[str, Record]) -> list[Note]:
+    """The misses, then the draws that are localised elsewhere."""
+    made = []
+    for cell in faults_summary.missed(cells):
+        text = f"{cell['missed']} of {wording.counted(cell['draws'], 'draw')} missed"
+        said = [miss_text(miss) for miss in cell["misses"]]
+        made.append(Note("", f"✕ {cell['missed']}", panel[cell["fault"]], faults_summary.where(cell), text, said))
+    for cell in faults_summary.elsewhere(cells):
+        fault, draws = panel[cell["fault"]], cell["elsewhere"]
+        text = f"{len(draws)} of {wording.counted(cell['killed'], 'killed draw')} localised elsewhere"
+        places: dict[tuple[str, int], list[Record]] = {}
+        for draw in draws:
+            places.setdefault((draw["found"][0], draw["found"][1]), []).append(draw)
+        said = [elsewhere_text(*place, same, fault) for place, same in places.items()]
+        made.append(Note("listed", f"≠ {len(draws)}", fault, faults_summary.where(cell), text, said))
+    return made
+
+
+def miss_text(miss: Record) -> str:
+    """Seed 3: its step changes by 12 times what is allowed."""
+    return (
+        f"Seed {miss['seed']}: its step changes by {wording.ratio_text(number(miss['change']))} times what is allowed."
+    )
+
+
+def elsewhere_text(equation: str, layer: int, draws: Sequence[Record], fault: Record) -> str:
+    """Seed 3: (7a) in layer 2 is the first that does not hold, 1.7 times …; (14) in layer 2 is within its allowance."""
+    ratios = list(dict.fromkeys(wording.ratio_text(x) for x in sorted(number(draw["ratio"]) for draw in draws)))
+    size = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
+    seeds = wording.listing([str(draw["seed"]) for draw in draws])
+    return (
+        f"Seed{'s' if len(draws) > 1 else ''} {seeds}: {place_text(equation, layer)} is the first that does not "
+        f"hold, {size} times what is allowed; {order_text((equation, layer), (fault['equation'], fault['layer']))}."
+    )
+
+
+def order_text(found: Place, planted: Place) -> str:
+    """What follows for the place that a fault is planted in from the first place that does not hold."""
+    what = text_places.place_text(*planted)
+    if {found[0], planted[0]} - set(chain(*ORDER)):
+        return f"the fault is planted in {what}"
+    if position(*found) > position(*planted):
+        return f"{what} is itself within its allowance"
+    return f"it comes before {what} in the computation"
+
+
+ORDER = (("z", "a"), ("8",), ("1",), ("9", "14"), ("7a", "7b"))
+"""The order in which `reference.audit.local` checks: forwards through the layers, the losses, backwards, twice."""
+
+
+def position(equation: str, layer: int) -> tuple[int, int, int]:
+    """Where in that order an equation of a layer stands; sorts."""
+    part = next(i for i, equations in enumerate(ORDER) if equation in equations)
+    return part, layer if part == 0 else -layer, ORDER[part].index(equation)
+
+
+# --- beside other checkers
+
+
+@dataclass(frozen=True)
+class Checker:
+    """A row of the comparison."""
+
+    rule: str
+    ours: bool
+    engine: str
+    link: str | None
+    numbers: str
+    called: bool
+    killed: list[Record]
+    refused: int
+    honest: int
+    milliseconds: str
+
+    @property
+    def draws(self) -> tuple[int, int]:
+        """Killed of the draws of all stages, and how many they are."""
+        return sum(stage["draws"] for stage in self.killed), sum(stage["of_draws"] for stage in self.killed)
+
+    @property
+    def share(self) -> str:
+        """Of the draws of all stages, in per cent."""
+        return faults_summary.share(*self.draws)
+
+
+NUMBERS = {
+    True: "every equation in every layer, within its allowance",
+    False: "the derivative against finite differences, with its own defaults",
+}
+"""What the audit, and a checker that is no rule over two arrays, compares."""
+
+
+def checker(row: Record) -> Checker:
+    """One row of the comparison."""
+    ours = row["rule"] == faults_summary.AUDIT
+    refused, honest = (sum(said[key] for said in row["false_alarms"].values()) for key in ("draws", "of_draws"))
+    return Checker(
+        row["rule"],
+        ours,
+        row["engine"],
+        link(row["source"]),
+        row["numbers"] or NUMBERS[ours],
+        row["called"],
+        list(row["killed"].values()),
+        refused,
+        honest,
+        size_text(number(row["milliseconds"])),
+    )
+
+
+def best_other(rows: Iterable[Record]) -> Checker | None:
+    """The one that tells best: by the share of the draws that it kills, less the share of honest ones it refuses."""
+    others = [c for c in map(checker, rows) if not c.ours and c.honest and c.draws[1]]
+    return max(others, key=lambda c: c.draws[0] / c.draws[1] - c.refused / c.honest, default=None)
+
+
+# --- the smallest detectable fault
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The smallest detectable fault: of each equation, for each fault and format, sizes and floors as text."""
+
+    faults: list[tuple[str, str]]
+    dtypes: list[str]
+    rows: dict[str, list[dict[str, str] | None]]
+    draws: str
+    engine: str
+
+
+def limits(rows: Sequence[Record]) -> Limits:
+    """The table of equations by formats, one element and all."""
+    dtypes = sorted(distinct(rows, "dtype"), key=DTYPES.index)
+    table = {
+        name: [
+            {key: size_text(number(size)) for key, size in sizes[dtype][fault].items()} if dtype in sizes else None
+            for fault in FAULTS
+            for dtype in dtypes
+        ]
+        for name, sizes in faults_summary.by_equation(rows).items()
+    }
+    draws = " or ".join(f"{draws:,}" for draws in sorted({row["draws"] for row in rows}))
+    said = {"one": "one element is wrong", "all": "every element is wrong"}
+    return Limits([(f, said[f]) for f in FAULTS], dtypes, table, draws, wording.listing(distinct(rows, "engine")))
+
+
+# --- false alarms
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """Honest engines: the worst ratio of each kind of draw by engine and format; what was an alarm, or explained."""
+
+    columns: dict[tuple[str, str], Audited]
+    kinds: dict[str, list[Tile]]
+    alarms: list[tuple[Record, str]]
+    explained: dict[str, int]
+    findings: int
+    not_run: list[Record]
+
+
+def alarms(said: Record) -> Alarms:
+    """The counts as they are shown."""
+    columns = faults_summary.audited(said)
+    rows = {(row["kind"], (row["engine"], row["dtype"])): row for row in said["by"]}
+    return Alarms(
+        columns,
+        {kind: [honest(rows.get((kind, column))) for column in columns] for kind in distinct(said["by"], "kind")},
+        [(alarm, faults_summary.alarm_text(alarm)) for alarm in said["alarms"]],
+        said["explained"]["rows"],
+        said["explained"]["findings"],
+        said["not_run"],
+    )
+
+
+def honest(row: Record | None) -> Tile:
+    """The honest cases of one kind of draw in one engine and format."""
+    if row is None:
+        return Tile(title="not run")
+    worst = number(row["worst"])
+    where = f", worst {wording.ratio_text(worst)} in ({row['equation']})" if row["equation"] else ", exactly equal"
+    cases, alarms = wording.counted(row["cases"], "case"), wording.counted(row["alarms"], "alarm")
+    title = f"{cases}, {row['numbers']:,} numbers{where}, {alarms}"
+    if row["alarms"]:
+        return Tile("broken", f"✕{row['alarms']:,}", title)
+    return Tile(
+        wording.level(worst) if row["numbers"] else IDLE, wording.short_text(worst) if row["numbers"] else "", title
+    )

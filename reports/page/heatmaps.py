@@ -1,0 +1,174 @@
+"""The heat maps of a report: thousands of cells as tiles, each the worst of the cells that it stands for."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from reports.campaign.standing import Check, Item, severity
+from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.text.wording import counted, level, ratio_text, short_text, spaced
+
+RANKS = (NOT_RUN, HOLDS, EXPLAINED, BREAKS)
+"""Of the cells that share a tile, the one that ranks highest is shown."""
+
+MARKS = {BREAKS: "✕", EXPLAINED: "≠"}
+KINDS = {BREAKS: "broken", EXPLAINED: "listed", NOT_RUN: "not-run-tile"}
+"""Classes of the page, beside those of `level`."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile: its class, its mark, its ratio as short as a tile is, and what its tooltip says."""
+
+    kind: str
+    mark: str
+    ratio: str
+    title: str
+
+
+ABSENT = Tile("", "", "", "")
+
+
+@dataclass(frozen=True)
+class Line:
+    """The tiles of one hidden activation or loss, one an output, and one for all of them."""
+
+    name: str
+    tiles: list[Tile]
+    all: Tile
+
+    @property
+    def lead(self) -> int:
+        """How many tiles are absent before the first: room for the name."""
+        return next((i for i, tile in enumerate(self.tiles) if tile is not ABSENT), len(self.tiles))
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One dtype: hidden activation by output over all losses, and loss by output over all hidden activations."""
+
+    dtype: str
+    hidden: list[Line]
+    losses: list[Line]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The heat maps of one engine, with the same rows and columns in every dtype; open to the reader or folded."""
+
+    name: str
+    outputs: list[str]
+    maps: list[HeatMap]
+    counts: str
+    open: bool
+
+
+class Reading(NamedTuple):
+    """A cell and the one of its checks that tells most of it: none where nothing was compared."""
+
+    item: Item
+    equation: str
+    check: Check | None
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts readings, the worst last."""
+        return RANKS.index(self.item.stands), severity(self.check.ratio) if self.check else severity(float("nan"))
+
+
+def engines(found: Iterable[Item]) -> list[Engine]:
+    """The heat maps of each engine that has cells; open are the first and those that have breaks."""
+    readings = [reading(item) for item in found if not item.training]
+    drawn: list[Engine] = []
+    for name in dict.fromkeys(r.item.column[0] for r in readings):
+        own = [r for r in readings if r.item.column[0] == name]
+        outputs, hidden, losses = (_names(own, key) for key in ("output", "hidden", "loss"))
+        maps = []
+        for dtype in dict.fromkeys(r.item.column[1] for r in own):
+            of_dtype = [r for r in own if r.item.column[1] == dtype]
+            maps.append(
+                HeatMap(
+                    dtype,
+                    _lines(of_dtype, hidden, outputs, "hidden", "{} → {}", "loss"),
+                    _lines(of_dtype, losses, outputs, "loss", "{} of {}", "hidden"),
+                )
+            )
+        stands = Counter(r.item.stands for r in own)
+        drawn.append(Engine(name, outputs, maps, counts_text(stands), not drawn or stands[BREAKS] > 0))
+    return drawn
+
+
+def _names(readings: Iterable[Reading], key: str) -> list[str]:
+    return list(dict.fromkeys(r.item.record[key] for r in readings))
+
+
+def _lines(
+    readings: Sequence[Reading], names: Sequence[str], outputs: Sequence[str], key: str, title: str, other: str
+) -> list[Line]:
+    """A line for each name: `key` is where a cell has the name, `other` what its tiles are taken over."""
+    groups: dict[tuple[str, str], list[Reading]] = {}
+    for r in readings:
+        groups.setdefault((r.item.record[key], r.item.record["output"]), []).append(r)
+    lines = []
+    for name in names:
+        own = [groups.get((name, output), []) for output in outputs]
+        tiles = [
+            tile(group, title.format(spaced(name), spaced(output)), (other,))
+            for group, output in zip(own, outputs, strict=True)
+        ]
+        lines.append(Line(name, tiles, tile(list(chain(*own)), spaced(name), ("output", other))))
+    return lines
+
+
+def reading(item: Item) -> Reading:
+    """The first check that breaks; of a cell that holds the worst, beside (2a) and (2b).
+
+    One rounding may use all of their allowance, whatever the activation.
+    """
+    if item.stands == NOT_RUN:
+        return Reading(item, "", None)
+    if item.stands != HOLDS:
+        finding = item.finding()
+        equation = str(finding["equation"]) if finding else ""
+        return Reading(item, equation, item.checks.get(equation))
+    telling = {e: check for e, check in item.checks.items() if e not in ("2a", "2b")} or item.checks
+    equation, check = max(telling.items(), key=lambda pair: pair[1].ratio)
+    return Reading(item, equation, check)
+
+
+def tile(group: Sequence[Reading], name: str, others: Sequence[str]) -> Tile:
+    """The worst of a group of cells, where it is by those keys of the cell, and how all of them stand."""
+    if not group:
+        return ABSENT
+    worst = max(group, key=lambda r: r.rank)
+    stands, record = worst.item.stands, worst.item.record
+    counts = Counter(r.item.stands for r in group)
+    if stands == NOT_RUN:
+        reasons = Counter(str(r.item.record["reason"] or "no reason was given") for r in group)
+        more = f", and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
+        said = f"{reasons.most_common(1)[0][0]}{more}"
+    elif worst.check:
+        where = ", ".join(spaced(record[key]) for key in others)
+        said = f"{ratio_text(worst.check.ratio)} in ({worst.equation}), layer {worst.check.layer}, {where}"
+    else:
+        said = str(record["reason"] or "nothing was compared")
+    kind = KINDS.get(stands) or level(worst.check.ratio if worst.check else float("nan"))
+    ratio = short_text(worst.check.ratio) if worst.check else ""
+    return Tile(kind, MARKS.get(stands, ""), ratio, f"{name}: {said}; {counts_text(counts)}")
+
+
+def counts_text(counts: Counter[str]) -> str:
+    """9 cells hold; or of several kinds, 9 cells: 7 hold, 1 breaks, 1 not run."""
+    total = counts.total()
+    kinds = (
+        (HOLDS, "holds" if counts[HOLDS] == 1 else "hold"),
+        (BREAKS, "breaks" if counts[BREAKS] == 1 else "break"),
+        (EXPLAINED, "breaks as listed" if counts[EXPLAINED] == 1 else "break as listed"),
+        (NOT_RUN, "not run"),
+    )
+    said = [(counts[stands], verb) for stands, verb in kinds if counts[stands]]
+    if len(said) == 1:
+        return f"{counted(total, 'cell')} {said[0][1]}"
+    return f"{counted(total, 'cell')}: {', '.join(f'{n:,} {verb}' for n, verb in said)}"

@@ -1,0 +1,1 @@
+"""The files that measurements leave: their format, their journals, and what they ran on."""

@@ -1,0 +1,1 @@
+"""What every measurement needs: worker processes, engines, seeds, tallies and records."""

@@ -1,0 +1,1 @@
+"""Words, numbers, tables and templates that terminal and page share."""

@@ -1,0 +1,1 @@
+"""Training runs: every optimiser in every engine, every step audited."""
