@@ -38,7 +38,7 @@ from reports.commands.sweep import sweep
 from reports.commands.trajectories import train
 from reports.gate import baseline, waivers
 from reports.results import environment, files
-from reports.running import pool
+from reports.running import workers
 from reports.trajectories import measure
 
 
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=False)
     try:
         return VERBS[options.verb](options, console)
-    except (UsageError, AdapterError, CaseError, pool.CampaignError, files.ResultsError) as error:
+    except (UsageError, AdapterError, CaseError, workers.CampaignError, files.ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -18,14 +18,11 @@ from reports.results import journal
 from reports.results.environment import flags
 from reports.results.records import Record
 from reports.running import engines, workers
-from reports.running.pool import CampaignError
-from reports.running.workers import Failure, Job, Limits
+from reports.running.workers import UNLIMITED, CampaignError, Failure, Job, Limits
 from reports.trajectories import digits
 
 JOURNAL = "campaign.jsonl"
 SCHEMA = "backprop-parity/campaign/1"
-
-UNLIMITED = Limits(float("inf"), 2**40)
 
 DIVERGENCES_OF = tuple(name for name in ENGINES if name != "jax-whole")
 """Engines with functions of their own: jax-whole's are those of jax-jit."""

@@ -13,8 +13,8 @@ from reports.text.wording import counted, level, ratio_text, short_text, spaced
 RANKS = (NOT_RUN, HOLDS, EXPLAINED, BREAKS)
 """Of the cells that share a tile, the one that ranks highest is shown."""
 
-MARKS = {BREAKS: "✕", EXPLAINED: "≠"}
-KINDS = {BREAKS: "broken", EXPLAINED: "listed", NOT_RUN: "not-run-tile"}
+MARKS: dict[str, str] = {BREAKS: "✕", EXPLAINED: "≠"}
+KINDS: dict[str, str] = {BREAKS: "broken", EXPLAINED: "listed", NOT_RUN: "not-run-tile"}
 """Classes of the page, beside those of `level`."""
 
 

@@ -1,4 +1,18 @@
 """How a cell or training run stands."""
 
-HOLDS, BREAKS, EXPLAINED, NOT_RUN = "holds", "breaks", "explained", "not-run"
-"""How a cell or training run stands; explained: it breaks, where a listed divergence says that and why it does."""
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The verdict of a cell or training run; `explained`: it breaks, where a listed divergence says that it does."""
+
+    HOLDS = "holds"
+    BREAKS = "breaks"
+    EXPLAINED = "explained"
+    NOT_RUN = "not-run"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed-out"
+    MALFORMED = "malformed"
+
+
+HOLDS, BREAKS, EXPLAINED, NOT_RUN = Verdict.HOLDS, Verdict.BREAKS, Verdict.EXPLAINED, Verdict.NOT_RUN

@@ -9,11 +9,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from reports.results.environment import cores
-from reports.running.workers import SETTINGS
-
-
-class CampaignError(RuntimeError):
-    """A campaign that cannot go on; its message is one line."""
+from reports.running.workers import SETTINGS, CampaignError
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from adapters.contract import describe
 
@@ -43,11 +43,18 @@ QUOTED = 200
 """Characters of what was printed last that are quoted."""
 
 
+class CampaignError(RuntimeError):
+    """A campaign that cannot go on; its message is one line."""
+
+
 class Limits(NamedTuple):
     """Of one item: seconds, and MiB that its worker may hold in memory (seen where the system has /proc)."""
 
     seconds: float
     memory: int
+
+
+UNLIMITED = Limits(math.inf, 2**40)
 
 
 class Failure(NamedTuple):
@@ -287,3 +294,29 @@ def receive(
         worker.job = None
     else:
         fail(worker, Failure("crashed", content if kind == "failed" else f"{worker.item} of {job.count} items came"))
+
+
+# --- work without which nothing can go on
+
+
+def each(
+    work: Callable[[Any], Any], arguments: Sequence[Any], workers: int, done: Callable[[Any], None] = lambda _: None
+) -> list[Any]:
+    """work(argument) of every argument, in worker processes; `done` is told of each result as it comes.
+
+    Raises CampaignError where one raises, or where its worker dies.
+    """
+    jobs = [Job(alone, (work, argument), 1, lost, UNLIMITED) for argument in arguments]
+    return [result for (result,) in run(jobs, workers, lambda number, item, result: done(result))]
+
+
+def alone(task: tuple[Callable[[Any], Any], Any], start: int) -> Iterator[Any]:
+    """One result, as a job of one item."""
+    work, argument = task
+    yield work(argument)
+
+
+def lost(task: tuple[Callable[[Any], Any], Any], index: int, failure: Failure) -> NoReturn:
+    """A result that is missing ends the run."""
+    work, _ = task
+    raise CampaignError(f"{work.__module__}.{work.__qualname__} gave no result: {failure.reason}")

@@ -9,8 +9,7 @@ from reports.campaign.cells import groups, without_record
 from reports.campaign.shares import Share, merged
 from reports.results import environment, files, journal
 from reports.results.files import ResultsError
-from reports.running.pool import CampaignError
-from reports.running.workers import Failure, Limits
+from reports.running.workers import CampaignError, Failure, Limits
 from tests.reports.campaign.campaigns import RELU, SEED, TANH, keys_in, measured, request
 
 
