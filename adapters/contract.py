@@ -3,15 +3,21 @@
 import importlib
 import importlib.util
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from reference.accuracy import ANY_ON_GPU, WHATS, Accuracy
+from reference.activations import ACTIVATIONS
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array
 from reference.audit import MalformedTrace
 from reference.case import Case, Trace
+from reference.losses import LOSSES
+from reference.rounding import DTYPES
 from reference.training import Plan, Step
 
 ENGINES = {
@@ -35,7 +41,8 @@ class Adapter(Protocol):
     """An engine. The class is called without arguments, or with `device=` where another than the CPU is asked for.
 
     Arrays in a Case are float64 and hold numbers of the Case's dtype exactly; the engine computes in that dtype and
-    reports its own values, again in float64. Optional beside these: `train`, `layer_vjp` and `compilation`, below.
+    reports its own values, again in float64. Optional beside these: `train`, `layer_vjp` and `compilation`, below, and
+    `arithmetic`, what its numbers go through (`reference.arithmetic`): an engine is held to what it declares.
     """
 
     name: str
@@ -110,12 +117,82 @@ def load(spec: str, device: str = "cpu") -> Adapter:
             raise AdapterError(f"adapter {spec!r} has no {member!r}: it should have name, supports and trace")
     if not isinstance(adapter.name, str) or not adapter.name.isprintable() or not adapter.name:
         raise AdapterError(f"adapter {spec!r} has the name {adapter.name!r:.60}, but should have one of printable text")
+    arithmetic_of(adapter, device)
     return cast(Adapter, adapter)
 
 
 def device_of(adapter: Adapter) -> str:
     """Where an adapter computes: "cpu" or "cuda:0", say; the CPU where it does not say."""
     return str(getattr(adapter, "device", "cpu"))
+
+
+def arithmetic_of(adapter: Adapter, device: str = "cpu") -> Arithmetic:
+    """What an adapter declares of its arithmetic, as `arithmetic`: an Arithmetic, or a dict or object with its fields.
+
+    One that declares nothing is allowed the widest, on a GPU with the least accurate functions of either device.
+    Raises AdapterError for a field that there is not, or a value that it may not have.
+    """
+    declared = getattr(adapter, "arithmetic", None)
+    if isinstance(declared, Arithmetic):
+        return declared
+    widest = Arithmetic(accuracy=None if device == "cpu" else ANY_ON_GPU)
+    if declared is None:
+        return widest
+    values = declared if isinstance(declared, Mapping) else public(declared)
+    try:
+        return replace(widest, **{name: declared_value(name, value) for name, value in values.items()})
+    except ValueError as error:
+        raise AdapterError(f"the arithmetic of adapter {adapter.name!r} has {error}") from error
+
+
+def public(declared: object) -> dict[str, Any]:
+    """The attributes of an object, without its methods and what begins with an underscore."""
+    names = (name for name in dir(declared) if not name.startswith("_"))
+    return {name: value for name in names if not callable(value := getattr(declared, name))}
+
+
+def declared_value(name: object, value: Any) -> Any:
+    """The value of a field of Arithmetic; raises ValueError, in words, for one that there is not."""
+    if name not in DECLARABLE:
+        raise ValueError(f"{name!r:.60}, but may have {', '.join(DECLARABLE)}")
+    if name == "accuracy":
+        return declared_accuracy(value)
+    kind = type(DECLARABLE[str(name)])
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} = {value!r:.60}, but should have True or False")
+        return value
+    if value not in DTYPES and not (value is None and DECLARABLE[str(name)] is None):
+        raise ValueError(f"{name} = {value!r:.60}, but should have one of {', '.join(DTYPES)}")
+    return value
+
+
+def declared_accuracy(value: Any) -> Accuracy:
+    """A name under which an engine was measured; or {function: {"value": roundings, "derivative": roundings}}."""
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"accuracy = {value!r:.60}, but should have a name, or a dict of roundings by function")
+    return tuple(
+        (name, part, declared_roundings(name, part, number))
+        for name, parts in value.items()
+        for part, number in (parts.items() if isinstance(parts, Mapping) else [("", parts)])
+    )
+
+
+def declared_roundings(function: Any, part: Any, value: Any) -> float:
+    """The roundings that the value or the derivative of a function errs by at most."""
+    if function not in ACTIVATIONS and function not in LOSSES:
+        raise ValueError(f"accuracy of {function!r:.60}, but should have it of {', '.join((*ACTIVATIONS, *LOSSES))}")
+    if part not in WHATS:
+        raise ValueError(f"accuracy of {function} of {part!r:.60}, but should have it of {' and '.join(WHATS)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"accuracy of {function} = {value!r:.60}, but should have a number of roundings, at least 0")
+    return float(value)
+
+
+DECLARABLE: dict[str, Any] = {each.name: each.default for each in fields(Arithmetic)}
+"""The fields of Arithmetic, and what an engine that leaves one out is allowed."""
 
 
 def lacks(adapter: Adapter, case: Case) -> str | None:

@@ -2,8 +2,8 @@
 
 A correct implementation of f errs by at most k_f·u·s_f(z). k_f is not derived but measured: `python -m reports sweep`
 runs every engine's own functions over their inputs and records the worst error in `recorded/`, for each kind of
-device: a GPU has other functions than a CPU. The k_f of an engine is its own measurement times MARGIN; an engine that
-was not measured gets the largest of those that were on the CPU, and on a GPU the largest of all.
+device: a GPU has other functions than a CPU. The k_f of an engine is the measurement that it declares times MARGIN; an
+engine that declares none gets the largest of those made on a CPU, and on a GPU the largest of all.
 """
 
 import json
@@ -24,8 +24,14 @@ MARGIN = 1.5
 other code. A test holds every k_f between once and twice what was measured."""
 
 
-FUNCTIONS_OF = {"jax-whole": "jax-jit", "jax-whole" + ON_GPU: "jax-jit" + ON_GPU}
-"""Engines that are measured under another's name: their functions are the same."""
+WHATS = ("value", "derivative")
+
+Accuracy = str | tuple[tuple[str, str, float], ...] | None
+"""The name under which an engine was measured; or its own measurements, (function, value or derivative, roundings), for
+every format; or None, if it was not measured."""
+
+ANY_ON_GPU = "any" + ON_GPU
+"""The accuracy of an engine that was not measured, on a GPU."""
 
 
 def on(engine: str, device: str) -> str:
@@ -55,12 +61,18 @@ def measured() -> dict[tuple[str, str, str], dict[str, float]]:
 
 
 @cache
-def k(function: str, what: str, dtype: str, engine: str | None) -> float:
+def k(function: str, what: str, dtype: str, accuracy: Accuracy) -> float:
     """k_f of the value or the derivative of a function in one format; 0 for a function that rounds nothing.
 
     Raises KeyError for a function that was never measured in that format.
     """
-    engines, engine = measured()[function, what, dtype], FUNCTIONS_OF.get(engine or "", engine or "")
-    if engine in engines:
-        return MARGIN * engines[engine]
-    return MARGIN * max(k for other, k in engines.items() if engine.endswith(ON_GPU) or not other.endswith(ON_GPU))
+    roundings = measured()[function, what, dtype]
+    if isinstance(accuracy, tuple):
+        own = {(name, part): each for name, part, each in accuracy}
+        if (function, what) in own:
+            return MARGIN * own[function, what]
+        accuracy = None
+    if accuracy in roundings:
+        return MARGIN * roundings[accuracy]
+    on_gpu = accuracy is not None and accuracy.endswith(ON_GPU)
+    return MARGIN * max(each for name, each in roundings.items() if on_gpu or not name.endswith(ON_GPU))

@@ -5,7 +5,7 @@ that fails is the equation that is wrong. Findings come in the order of the comp
 names the guilty equation and layer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from reference import equations as eq
 from reference import rounding as rd
 from reference.activations import Activation
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Layers
 from reference.case import Case, Trace
 from reference.network import contributions, output_delta
@@ -111,46 +112,85 @@ compare = quiet(finding)
 
 
 @quiet
-def audit(case: Case, trace: Trace, engine: str | None = None) -> list[Finding]:
+def audit(case: Case, trace: Trace, arithmetic: Arithmetic = UNDECLARED) -> list[Finding]:
     """Every number of the trace, once, against the equation that defines it: z, a, (8), (1), (9), (14), (7a), (7b).
 
-    `engine` is the name of the one that made the trace, if its functions were measured: it is held to its own accuracy.
+    `arithmetic` is what the engine that made the trace declares: it is held to that.
     A trace without z, a or delta is held to the whole network's running error instead: (1), (5a), (5b) end to end.
     Raises MalformedTrace if the trace is not one of this Case.
     """
-    r = rd.rounding(case.dtype, engine)
+    r = rd.rounding(case.dtype, arithmetic)
     checks = end_to_end if trace.z is None or trace.a is None or trace.delta is None else local
-    return [finding(*check, r.largest) for check in checks(case, trace, r)]
+    return findings(checks(case, trace, r), r)
 
 
 @quiet
-def audit_composed(case: Case, trace: Trace, engine: str | None = None) -> list[Finding]:
+def audit_composed(case: Case, trace: Trace, arithmetic: Arithmetic = UNDECLARED) -> list[Finding]:
     """The equations that the note composes of others: (12), (10a), (10b)."""
-    r = rd.rounding(case.dtype, engine)
-    return [finding(*check, r.largest) for check in composed(case, trace, r)]
+    r = rd.rounding(case.dtype, arithmetic)
+    return findings(composed(case, trace, r), r)
 
 
 @quiet
 def audit_update(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: float) -> list[Finding]:
     """(2a) and (2b): the new weights and biases of one step from the Case's own, by the trace's gradient."""
     r = rd.rounding(case.dtype)  # plain arithmetic: every engine's is the same
-    findings = []
-    for l in case.layers:
-        if l not in W or l not in b:
-            raise MalformedTrace(f"new W or b of layer {l} is missing")
-        for equation, update, old, gradient, observed in (
-            ("2a", eq.eq_2a, case.W[l], trace.dW[l], W[l]),
-            ("2b", eq.eq_2b, case.b[l], trace.db[l], b[l]),
-        ):
-            new = update(old, gradient, learning_rate)
-            allowed = rd.eq_2_error(new, gradient, learning_rate, r)
-            findings.append(finding(equation, l, observed, new, allowed, r.largest))
-    return findings
+    return findings(updated(case, trace, W, b, learning_rate, r), r)
 
 
-def first_break(findings: list[Finding]) -> Finding | None:
+@quiet
+def audit_jacobian(
+    case: Case,
+    trace: Trace,
+    layer: int,
+    cotangent: Array,
+    gradients: tuple[Array, Array, Array],
+    arithmetic: Arithmetic = UNDECLARED,
+) -> list[Finding]:
+    """(6a), (6b) and (13), from the engine's vjp of one layer, z^{l-1} -> z^l, at the trace's own z^{l-1}.
+
+    `gradients` are the cotangent's products with ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}; z^0 is x. The products are
+    sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
+    """
+    r = rd.rounding(case.dtype, arithmetic)
+    return findings(jacobian(case, trace, layer, cotangent, gradients, r), r)
+
+
+@quiet
+def audit_chain(
+    case: Case, trace: Trace, layer: int, transported_delta: Array, arithmetic: Arithmetic = UNDECLARED
+) -> list[Finding]:
+    """(11): the trace's δ^l is its δ^{l+1} put through the engine's own ∂z^{l+1}/∂z^l.
+
+    Both sides are the engine's, each within the allowance of (14). δ^{l+1} was rounded before it was handed back, since
+    N times a number of the format need not be one: u |f'| |δ||W| more.
+    """
+    r = rd.rounding(case.dtype, arithmetic)
+    return findings(chained(case, trace, layer, transported_delta, r), r)
+
+
+@quiet
+def audit_partial(
+    case: Case, trace: Trace, sample: int, alone: Trace, arithmetic: Arithmetic = UNDECLARED
+) -> list[Finding]:
+    """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
+
+    `alone` is the trace of a batch of that one pair, whose total loss is L_i. Both backward passes are the engine's,
+    each within its running error; where the two forward passes differ, the difference seen is carried on, so `alone`
+    is to be audited itself.
+    """
+    r = rd.rounding(case.dtype, arithmetic)
+    return findings(single_pair(case, trace, sample, alone, r), r)
+
+
+def findings(checks: Iterable[Check], r: rd.Rounding) -> list[Finding]:
+    """The finding of every check, for a caller that is `quiet`."""
+    return [finding(*check, r.largest) for check in checks]
+
+
+def first_break(found: list[Finding]) -> Finding | None:
     """The guilty one: the first finding, in the order of the computation, that does not hold."""
-    return next((finding for finding in findings if not finding.holds), None)
+    return next((each for each in found if not each.holds), None)
 
 
 def require_complete(case: Case, trace: Trace) -> None:
@@ -298,67 +338,54 @@ def composed(case: Case, trace: Trace, r: rd.Rounding) -> Iterator[Check]:
     yield "10b", last, trace.db[last], expected_b, allowed_b
 
 
-@quiet
-def audit_jacobian(
-    case: Case,
-    trace: Trace,
-    layer: int,
-    cotangent: Array,
-    gradients: tuple[Array, Array, Array],
-    engine: str | None = None,
-) -> list[Finding]:
-    """(6a), (6b) and (13), from the engine's vjp of one layer, z^{l-1} -> z^l, at the trace's own z^{l-1}.
+def updated(case: Case, trace: Trace, W: Layers, b: Layers, learning_rate: float, r: rd.Rounding) -> Iterator[Check]:
+    """The checks of `audit_update`."""
+    for l in case.layers:
+        if l not in W or l not in b:
+            raise MalformedTrace(f"new W or b of layer {l} is missing")
+        for equation, update, old, gradient, observed in (
+            ("2a", eq.eq_2a, case.W[l], trace.dW[l], W[l]),
+            ("2b", eq.eq_2b, case.b[l], trace.db[l], b[l]),
+        ):
+            new = update(old, gradient, learning_rate)
+            yield equation, l, observed, new, rd.eq_2_error(new, gradient, learning_rate, r)
 
-    `gradients` are the cotangent's products with ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}; z^0 is x. The products are
-    sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
-    """
+
+def jacobian(
+    case: Case, trace: Trace, layer: int, cotangent: Array, gradients: tuple[Array, Array, Array], r: rd.Rounding
+) -> Iterator[Check]:
+    """The checks of `audit_jacobian`."""
     z, _, _ = opened(case, trace)
-    r, n = rd.rounding(case.dtype, engine), case.samples
-    f = case.activation(layer - 1)
+    n, f = case.samples, case.activation(layer - 1)
     z_prev = z[layer - 1] if layer > 1 else case.x
     a_prev, a_error = f.value(z_prev), rd.value_error(f, z_prev, r)
-    size = np.abs(cotangent)
     dW, db, dz = gradients
+    size = np.abs(cotangent)
+    products = size.T @ np.abs(a_prev)
     expected_W = eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0)
     expected_b = eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0)
-    allowed_W = rd.contraction(n, size.T @ np.abs(a_prev), expected_W, r) + size.T @ a_error
-    findings = [
-        finding("6a", layer, dW, expected_W, allowed_W, r.largest),
-        finding("6b", layer, db, expected_b, rd.eq_7b_error(n * cotangent, r), r.largest),
-    ]
+    allowed_W = rd.contraction(n, products, expected_W, r) + size.T @ a_error
+    yield "6a", layer, dW, expected_W, allowed_W + r.reduced * products if r.reduced else allowed_W
+    yield "6b", layer, db, expected_b, rd.eq_7b_error(n * cotangent, r)
     if layer > 1:
         W = case.W[layer]
         expected, allowed = transported(f, z_prev, cotangent, W, dz, r)
         if not any(rd.at_kink(z_prev, kink, r).any() for kink in f.kinks):
             expected = eq.eq_11(cotangent, eq.eq_13(W, f.derivative(z_prev)))
-        findings.append(finding("13", layer - 1, dz, expected, allowed, r.largest))
-    return findings
+        yield "13", layer - 1, dz, expected, allowed
 
 
-@quiet
-def audit_chain(
-    case: Case, trace: Trace, layer: int, transported_delta: Array, engine: str | None = None
-) -> list[Finding]:
-    """(11): the trace's δ^l is its δ^{l+1} put through the engine's own ∂z^{l+1}/∂z^l.
-
-    Both sides are the engine's, each within the allowance of (14). δ^{l+1} was rounded before it was handed back, since
-    N times a number of the format need not be one: u |f'| |δ||W| more.
-    """
+def chained(case: Case, trace: Trace, layer: int, transported_delta: Array, r: rd.Rounding) -> Iterator[Check]:
+    """The check of `audit_chain`."""
     z, _, delta = opened(case, trace)
-    r, W, f = rd.rounding(case.dtype, engine), case.W[layer + 1], case.f_h
+    W, f = case.W[layer + 1], case.f_h
     _, allowed = transported(f, z[layer], delta[layer + 1], W, delta[layer], r)
     handed_back = r.u * rd.steepest(f, z[layer], r) * rd.product_of_sizes(delta[layer + 1], W)
-    return [finding("11", layer, delta[layer], transported_delta, 2 * allowed + handed_back, r.largest)]
+    yield "11", layer, delta[layer], transported_delta, 2 * allowed + handed_back
 
 
-@quiet
-def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace, engine: str | None = None) -> list[Finding]:
-    """(5a) and (5b): δ_i is the derivative of L_i, so the gradient of the pair i alone is its δ_i times ∂z/∂w, ∂z/∂b.
-
-    `alone` is the trace of a batch of that one pair, whose total loss is L_i. Both backward passes are the engine's,
-    each within its running error; where the two forward passes differ, the difference seen is carried on, so `alone`
-    is to be audited itself.
-    """
+def single_pair(case: Case, trace: Trace, sample: int, alone: Trace, r: rd.Rounding) -> Iterator[Check]:
+    """The checks of `audit_partial`."""
     rows = slice(sample, sample + 1)
     single = case.on_batch(case.x[rows], case.y[rows])
     batch_z, batch_a, batch_delta = opened(case, trace)
@@ -367,21 +394,17 @@ def audit_partial(case: Case, trace: Trace, sample: int, alone: Trace, engine: s
     a = {l: batch_a[l][rows] for l in batch_a}
     z_apart = {l: np.abs(z[l] - alone_z[l]) for l in z}
     a_apart = {l: np.abs(a[l] - alone_a[l]) for l in a}
-    r = rd.rounding(case.dtype, engine)
     _, dW_error, db_error = backward_error(single, z, a, z_apart, a_apart, r)
-    findings = []
     for l in case.layers:
         delta = batch_delta[l][rows]
-        expected_W, expected_b = eq.eq_5a(delta, eq.eq_6a(a[l - 1]))[0], eq.eq_5b(delta, eq.eq_6b(delta))[0]
-        findings.append(finding("5a", l, alone.dW[l], expected_W, 2 * dW_error[l], r.largest))
-        findings.append(finding("5b", l, alone.db[l], expected_b, 2 * db_error[l], r.largest))
-    return findings
+        yield "5a", l, alone.dW[l], eq.eq_5a(delta, eq.eq_6a(a[l - 1]))[0], 2 * dW_error[l]
+        yield "5b", l, alone.db[l], eq.eq_5b(delta, eq.eq_6b(delta))[0], 2 * db_error[l]
 
 
 def end_to_end(case: Case, trace: Trace, r: rd.Rounding) -> Iterator[Check]:
     """Loss and gradients of a black box, against the whole network's running error."""
     require_complete(case, trace)
-    bound, expected = propagate(case, r.engine), reference_trace(case)
+    bound, expected = propagate(case, r.arithmetic), reference_trace(case)
     yield "1", case.last, np.float64(trace.loss), np.float64(expected.loss), np.float64(bound.loss)
     for l in reversed(case.layers):
         yield "5a", l, trace.dW[l], expected.dW[l], bound.dW[l]

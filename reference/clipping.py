@@ -1,12 +1,13 @@
 """Clipping of the gradient before the optimiser has it, and the audit of what is left."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from reference import rounding as rd
 from reference.arrays import Array, Place, Tree
-from reference.audit import Finding, MalformedTrace, finding, quiet
+from reference.audit import Check, Finding, MalformedTrace, findings, quiet
 
 FORMS = ("value", "norm", "norm_with_eps")
 
@@ -115,10 +116,15 @@ def audit_clipping(clipping: Clipping, g: Tree, observed: Tree, dtype: str) -> l
     make 0 of the gradient: that does not hold.
     Raises MalformedTrace where an array is missing or has another shape.
     """
-    r, limit = rd.rounding(dtype), clipping.limit
+    r = rd.rounding(dtype)
+    return findings(gradients_checked(clipping, g, observed, r), r)
+
+
+def gradients_checked(clipping: Clipping, g: Tree, observed: Tree, r: rd.Rounding) -> Iterator[Check]:
+    """The checks of `audit_clipping`."""
+    limit = clipping.limit
     exact = {place: np.asarray(array, dtype=np.float64) for place, array in g.items()}
     off = 0.0 if clipping.form == "value" else factor_error(clipping, exact, r)
-    findings = []
     for (which, l), expected in clipping.clipped(exact).items():
         if (which, l) not in observed:
             raise MalformedTrace(f"the clipped gradient of {which}^{l} is missing")
@@ -127,5 +133,4 @@ def audit_clipping(clipping: Clipping, g: Tree, observed: Tree, dtype: str) -> l
             allowed = r.u * limit * (size >= limit) + r.underflow
         else:
             allowed = off * size + r.underflow * ((1 + limit) * (1 + size) if off else 1)
-        findings.append(finding(f"clipping: {which}", l, observed[which, l], expected, allowed, r.largest))
-    return findings
+        yield f"clipping: {which}", l, observed[which, l], expected, allowed

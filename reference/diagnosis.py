@@ -17,6 +17,7 @@ import numpy as np
 from reference import equations as eq
 from reference import rounding as rd
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT, Activation
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Layers, as_float64
 from reference.audit import Check, Finding, admissible, composed, end_to_end, finding, local, quiet, transported
 from reference.case import Case, Trace, fits
@@ -91,14 +92,14 @@ Operands = tuple[Array, Array]
 
 
 @quiet
-def diagnose(case: Case, trace: Trace, found: Finding, engine: str | None = None) -> str | None:
+def diagnose(case: Case, trace: Trace, found: Finding, arithmetic: Arithmetic = UNDECLARED) -> str | None:
     """Why a finding does not hold, or None where it does, nothing known explains it, or its operands are not here.
 
-    `found` is one of `audit` or `audit_composed` on this Case and Trace, `engine` the one given there.
+    `found` is one of `audit` or `audit_composed` on this Case and Trace, with the same `arithmetic`.
     """
     if found.holds:
         return None
-    r, black_box = rd.rounding(case.dtype, engine), trace.z is None or trace.a is None or trace.delta is None
+    r, black_box = rd.rounding(case.dtype, arithmetic), trace.z is None or trace.a is None or trace.delta is None
     check = checked(case, trace, found, r, black_box)
     if check is None:
         return None

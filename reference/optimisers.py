@@ -19,7 +19,7 @@ One set of lines is both the reference, on arrays, and its allowance, on bounded
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from inspect import signature
@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from reference import rounding as rd
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Place
-from reference.audit import Finding, MalformedTrace, finding, quiet
+from reference.audit import Check, Finding, MalformedTrace, findings, quiet
 from reference.bounded import Bounded, Format, absolute, either, exactly, maximum, once_rounded, plain, sign, sqrt
 
 Line = Callable[..., Any]
@@ -581,11 +582,6 @@ def optimiser(name: str, **hyperparameters: float) -> Optimiser:
 
 # --- the audit of one step
 
-SCALARS_IN_FLOAT64 = ("numpy", "torch-eager", "jax-jit", "jax-whole")
-"""Engines that compute with hyperparameters and t in float64, and round the result once: torch in Python's numbers,
-JAX in Python's, or in its own where `jax_enable_x64` is set, as the adapters do. Any other may have β₂ = 0.999 in
-float32, where 1 − β₂ has lost ten bits."""
-
 
 @quiet
 def audit_step(
@@ -597,7 +593,7 @@ def audit_step(
     new_w: Array,
     new_state: State,
     layer: int,
-    engine: str | None = None,
+    arithmetic: Arithmetic = UNDECLARED,
 ) -> list[Finding]:
     """Every number that one step left, once, against its line: first what is kept, in the order of the lines, and w.
 
@@ -608,36 +604,48 @@ def audit_step(
     to `dtype`. Where an engine may use a number before it is stored in half precision, or a compiler may compute it
     again, the gradient is within u of what is reported, and what the step has made within u in half precision and
     within the allowance of its own line otherwise. An allowance without end, where a denominator may be 0 within its
-    bound, is not held.
+    bound, is not held. A hyperparameter is exact where scalars are computed in float64; else β₂ = 0.999 may be a
+    float32, where 1 − β₂ has lost ten bits.
 
     Raises MalformedTrace where something kept is missing, or has another shape than w.
     """
     require_complete(optimiser, w, state, g, new_w, new_state)
-    r = rd.rounding(dtype, engine)
-    array, single, scalar = formats(dtype, engine)
-    now: dict[str, Any] = {
-        name: exactly(value, scalar) if engine in SCALARS_IN_FLOAT64 else once_rounded(value, scalar)
-        for name, value in optimiser.hyperparameters.items()
-    }
+    r = rd.rounding(dtype, arithmetic)
+    return findings(lines_checked(optimiser, w, state, g, new_w, new_state, layer, r), r)
+
+
+def lines_checked(
+    optimiser: Optimiser,
+    w: Array,
+    state: State,
+    g: Array,
+    new_w: Array,
+    new_state: State,
+    layer: int,
+    r: rd.Rounding,
+) -> Iterator[Check]:
+    """The checks of `audit_step`."""
+    array, single, scalar = formats(r)
+    given = exactly if r.arithmetic.scalars_in == "float64" else once_rounded
+    now: dict[str, Any] = {name: given(value, scalar) for name, value in optimiser.hyperparameters.items()}
     now |= {name: exactly(state[name], single if name in SINGLE else array) for name in optimiser.kept}
     now |= {"w": exactly(w, array), "g": exactly(g, array).within(r.operand * np.abs(g))}
     if "t" in optimiser.kept:
         now["t"] = float(state["t"])
 
-    findings = []
     for name, line in optimiser.lines.items():
-        made = line(*(now[needed] for needed in needs(line)))
+        result = line(*(now[needed] for needed in needs(line)))
         if name not in optimiser.observed:
-            now[name] = made
+            now[name] = result
             continue
         observed = new_w if name == "w" else new_state[name]
-        expected, allowed = (made.value, made.bound) if isinstance(made, Bounded) else (np.float64(made), np.float64(0))
-        findings.append(finding(f"{optimiser.name}: {name}", layer, np.asarray(observed), expected, allowed, r.largest))
+        bounded = isinstance(result, Bounded)
+        expected, allowed = (result.value, result.bound) if bounded else (np.float64(result), np.float64(0))
+        yield f"{optimiser.name}: {name}", layer, np.asarray(observed), expected, allowed
         if name == "t":
             now["t"] = float(observed)
         else:
-            now[name] = exactly(observed, made.format).within(remade(np.asarray(observed), np.asarray(allowed), r))
-    return findings
+            now[name] = exactly(observed, result.format).within(remade(np.asarray(observed), np.asarray(allowed), r))
 
 
 def remade(observed: Array, allowed: Array, r: rd.Rounding) -> Array | float:
@@ -647,10 +655,10 @@ def remade(observed: Array, allowed: Array, r: rd.Rounding) -> Array | float:
     return r.operand * np.abs(observed) + r.underflow if r.stored else allowed
 
 
-def formats(dtype: str, engine: str | None) -> tuple[Format, Format, Format]:
+def formats(r: rd.Rounding) -> tuple[Format, Format, Format]:
     """What rounds the arrays, the single numbers that are kept, and the scalars made of hyperparameters and t."""
-    r, accumulated = rd.rounding(dtype, engine), rd.ACCUMULATED_IN[dtype]
-    scalars_in = "float64" if engine in SCALARS_IN_FLOAT64 else accumulated
+    accumulated = rd.wider(r.arithmetic.accumulates_in, r.dtype)
+    scalars_in = rd.wider(r.arithmetic.scalars_in, r.dtype)
     return (
         Format(r.u, r.underflow),
         Format(r.v, rd.UNDERFLOW[accumulated]),

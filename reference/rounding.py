@@ -31,6 +31,7 @@ from reference.activations import (
     softmax_jacobian_scale,
     spread,
 )
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array
 from reference.equations import eq_9
 from reference.losses import Loss
@@ -58,20 +59,6 @@ LARGEST = {name: float(limits.max) for name, limits in LIMITS.items()}
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 HALF = ("bfloat16", "float16")
 
-RECOMPUTES = ("jax-whole",)
-"""Engines that compile a network into one program, which may compute a number for one fusion again, otherwise than the
-one it reports: what a loss is given may be an activation in another rounding."""
-
-SUMS_IN_HALF = ("jax-jit", "jax-whole")
-"""Engines whose plain sums of half-precision numbers are accumulated in that format: the gradient of a bias is one. So
-are the differences and quotients within their functions."""
-
-READS_AS_ZERO = ("jax-jit", "jax-whole")
-"""Engines that read a subnormal operand as 0, in every format but float16: XLA sets the CPU so."""
-
-MEAN_OF_ALL = ("torch-eager",)
-"""Engines whose losses on components are n times the mean of all N n: there 1/(N n) of δ may underflow."""
-
 
 def rounded(values: Array | float, dtype: str) -> Array:
     """The nearest numbers of a format, in float64; what is too large for it is infinite."""
@@ -86,13 +73,14 @@ def overflows(observed: Array, expected: Array, allowed: Array | float, largest:
 
 @dataclass(frozen=True)
 class Rounding:
-    """An engine's format as the audit sees it.
+    """A format and an engine's arithmetic in it, as the audit sees them.
 
     u            of a number, with the reference's own
     v            of the format that products are accumulated in, with the reference's own
     sums         of the format that plain sums are accumulated in, with the reference's own
     stored       u where results are rounded from v to u, else 0
     operand      u where an operand may be used that is another rounding of the one reported, else 0
+    reduced      the relative error of a product whose operands are rounded to a narrower format before, else 0
     underflow    the underflow step
     read         the size below which an operand may be read as 0, else 0
     mean_of_all  whether a loss may be n times the mean of N n components
@@ -100,12 +88,13 @@ class Rounding:
     """
 
     dtype: str
-    engine: str | None
+    arithmetic: Arithmetic
     u: float
     v: float
     sums: float
     stored: float
     operand: float
+    reduced: float
     underflow: float
     read: float
     mean_of_all: bool
@@ -113,32 +102,34 @@ class Rounding:
 
     def k(self, function: str, what: str) -> float:
         """k_f of the value or the derivative of a function."""
-        return accuracy.k(function, what, self.dtype, self.engine)
+        return accuracy.k(function, what, self.dtype, self.arithmetic.accuracy)
+
+
+def wider(one: str, other: str) -> str:
+    """The format of the two with the smaller unit roundoff."""
+    return min(one, other, key=lambda dtype: UNIT_ROUNDOFF[dtype])
 
 
 @cache
-def rounding(dtype: str, engine: str | None = None) -> Rounding:
-    """The rounding of an engine that computes in `dtype`, judged by a reference in float64.
-
-    An engine without a name, and any on a GPU, is allowed what any engine is, and in half precision what a compiler may
-    do that keeps float32 between two operations of one fusion, although the number it reports is rounded (XLA's
-    xla_allow_excess_precision). On the CPU none of the engines that have a name does.
-    """
-    reference, half = UNIT_ROUNDOFF["float64"], dtype in HALF
-    any_engine = engine is None or engine.endswith(accuracy.ON_GPU)
+def rounding(dtype: str, arithmetic: Arithmetic = UNDECLARED) -> Rounding:
+    """The rounding of an engine that computes in `dtype`, judged by a reference in float64."""
+    reference = UNIT_ROUNDOFF["float64"]
+    accumulated = wider(arithmetic.accumulates_in, dtype)
     u = UNIT_ROUNDOFF[dtype] + reference
-    v = UNIT_ROUNDOFF[ACCUMULATED_IN[dtype]] + reference
+    reused = arithmetic.recomputes or (dtype in HALF and arithmetic.excess_precision)
+    narrowed = UNIT_ROUNDOFF[arithmetic.operands or dtype]
     return Rounding(
         dtype=dtype,
-        engine=engine,
+        arithmetic=arithmetic,
         u=u,
-        v=v,
-        sums=u if any_engine or engine in SUMS_IN_HALF else v,
-        stored=u if half else 0.0,
-        operand=u if engine in RECOMPUTES or (half and any_engine) else 0.0,
+        v=UNIT_ROUNDOFF[accumulated] + reference,
+        sums=UNIT_ROUNDOFF[wider(arithmetic.sums_in or dtype, dtype)] + reference,
+        stored=u if accumulated != dtype else 0.0,
+        operand=u if reused else 0.0,
+        reduced=narrowed * (2 + narrowed) if narrowed > UNIT_ROUNDOFF[dtype] else 0.0,
         underflow=UNDERFLOW[dtype],
-        read=UNDERFLOW[dtype] if dtype != "float16" and (any_engine or engine in READS_AS_ZERO) else 0.0,
-        mean_of_all=any_engine or engine in MEAN_OF_ALL,
+        read=UNDERFLOW[dtype] if arithmetic.flushes and dtype != "float16" else 0.0,
+        mean_of_all=arithmetic.mean_of_all,
         largest=LARGEST[dtype],
     )
 
@@ -414,7 +405,7 @@ def total_input_error(W: Array, b: Array, a_prev: Array, r: Rounding) -> Array:
     if r.stored:
         product = a_prev @ W.T
         allowed += r.stored * (np.abs(product) + np.abs(product + b)) + r.operand * products
-    return allowed
+    return allowed + r.reduced * products if r.reduced else allowed
 
 
 STORED_LOSSES = 3
@@ -435,7 +426,9 @@ def eq_2_error(new: Array, gradient: Array, learning_rate: float, r: Rounding) -
 def eq_7a_error(delta: Array, a_prev: Array, r: Rounding) -> Array:
     """Allowance of ∂L/∂W: N products, the division by N.   γ_{N+1} |δ|ᵀ|a|/N, and what operands are read as 0"""
     n = len(delta) + 1
-    allowed = product_of_sizes(delta.T, a_prev, (gamma(n, r.v) + 2 * r.operand) / len(delta))  # (n^l, n^{l-1})
+    allowed = product_of_sizes(
+        delta.T, a_prev, (gamma(n, r.v) + 2 * r.operand + r.reduced) / len(delta)
+    )  # (n^l, n^{l-1})
     allowed += n * r.underflow + read_as_zero(delta.T, a_prev, r, len(delta)) / len(delta)
     if r.stored:
         allowed += r.stored * np.abs(delta.T @ a_prev) / len(delta)
@@ -501,7 +494,7 @@ def eq_14_error(
     multiplies it, `amplify`, on its way through f'. In half precision δW is stored, and its two products with f' are.
     """
     underflow = len(summed) * r.underflow
-    products = (gamma(n + 2, r.v) + r.operand) * size
+    products = (gamma(n + 2, r.v) + r.operand + r.reduced) * size
     if r.stored:
         products += 3 * r.stored * np.abs(summed)
     return df * (products + read + (n + 1) * underflow) + np.abs(summed) * df_error + (n + amplify) * underflow

@@ -11,6 +11,7 @@ import numpy as np
 
 from reference import equations as eq
 from reference import rounding as rd
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Layers
 from reference.case import Case
 from reference.network import backward, contributions, forward
@@ -43,9 +44,9 @@ def carried_output_delta(case: Case, z: Array, a: Array, z_error: Array, a_error
     return eq.eq_9(g, df_error) + eq.eq_9(g_error, df + df_error)
 
 
-def propagate(case: Case, engine: str | None = None) -> RunningError:
+def propagate(case: Case, arithmetic: Arithmetic = UNDECLARED) -> RunningError:
     """The running error of loss and gradients of a Case."""
-    r, last = rd.rounding(case.dtype, engine), case.last
+    r, last = rd.rounding(case.dtype, arithmetic), case.last
     z, a = forward(case, case.W, case.b, case.x)
 
     z_error: dict[int, Array] = {}

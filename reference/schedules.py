@@ -12,6 +12,7 @@ from inspect import signature
 import numpy as np
 
 from reference import rounding as rd
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.audit import Finding, finding, quiet
 
 Formula = Callable[..., float]
@@ -92,12 +93,6 @@ class Schedule:
         return learning_rate * FORMULAS[self.name](t, **self.parameters)
 
 
-IN_FLOAT64 = ("numpy", "torch-eager")
-"""Engines that compute η_t in Python's numbers; JAX does in its own."""
-
-AT_ONCE = ("numpy", "jax-jit", "jax-whole")
-"""Engines that compute η_t from t alone, as the formulas above; torch makes it of η_{t−1}."""
-
 ROUNDINGS = 6
 """Of η_t, at once: η, the parameters' share of it and its complement, a power or a quotient, a product, and a sum."""
 
@@ -109,19 +104,17 @@ and x sin x ≤ 1.9 for each of at most four roundings of x = π t/T."""
 
 @quiet
 def audit_rate(
-    schedule: Schedule, learning_rate: float, t: int, observed: float, dtype: str, engine: str | None = None
+    schedule: Schedule, learning_rate: float, t: int, observed: float, dtype: str, arithmetic: Arithmetic = UNDECLARED
 ) -> Finding:
     """The η that a step was made with, against η_t of the schedule.
 
     Allowance: u ((`ROUNDINGS` + k) η_t + `OF_ETA` η), and an underflow of η_t or of its share of η. k is what a
     recursion adds up over the steps, `recursive`; a factor that is rounded before it is raised to a power counts as
-    often. u is that of float64 where an engine computes in it, else that of the format, or of float32 for half
-    precision.
+    often. u is that of the format in which the engine computes η_t.
     """
     expected = schedule.rate(learning_rate, t)
-    computed_in = "float64" if engine in IN_FLOAT64 else rd.ACCUMULATED_IN[dtype]
-    r = rd.rounding(computed_in)
-    roundings = ROUNDINGS + recursive(schedule, t, engine in AT_ONCE)
+    r = rd.rounding(rd.wider(arithmetic.rates_in, dtype))
+    roundings = ROUNDINGS + recursive(schedule, t, arithmetic.rates_at_once)
     allowed = r.u * (roundings * expected + OF_ETA.get(schedule.name, 0) * learning_rate)
     allowed += r.underflow * (1 + learning_rate)
     return finding("schedule: η", 0, np.float64(observed), np.float64(expected), np.float64(allowed))

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Layers, Place, Tree, layers, tree
 from reference.audit import Finding, MalformedTrace, audit, audit_update
 from reference.case import Case, Trace
@@ -172,7 +173,7 @@ def used_gradient(plan: Plan, step: Step) -> Trace:
 
 
 def audit_training(
-    case: Case, plan: Plan, number: int, state: States, step: Step, engine: str | None = None
+    case: Case, plan: Plan, number: int, state: States, step: Step, arithmetic: Arithmetic = UNDECLARED
 ) -> list[Finding]:
     """Every number that a step of training left: the trace, η_t, the clipped gradient, what is kept, and w.
 
@@ -180,11 +181,11 @@ def audit_training(
     engine's own operands: the update on the engine's η and clipped gradient. Gradient descent is held to (2a) and (2b).
     Raises MalformedTrace if the step is not one of this plan.
     """
-    findings = audit(case, step.trace, engine)
+    findings = audit(case, step.trace, arithmetic)
     rate, used = used_rate(plan, number, step), used_gradient(plan, step)
     if plan.schedule.name != "constant":
         t = plan.done + number
-        findings.append(audit_rate(plan.schedule, plan.learning_rate, t, rate, case.dtype, engine))
+        findings.append(audit_rate(plan.schedule, plan.learning_rate, t, rate, case.dtype, arithmetic))
     if plan.clipping is not None:
         g = tree(step.trace.dW, step.trace.db)
         findings += audit_clipping(plan.clipping, g, cast(Tree, step.clipped), case.dtype)
@@ -196,5 +197,5 @@ def audit_training(
         if l not in new[which] or place not in step.new_state:
             raise MalformedTrace(f"new {which} or state of layer {l} is missing")
         kept = step.new_state[place]
-        findings += audit_step(now, case.dtype, w, state[place], g[place], new[which][l], kept, l, engine)
+        findings += audit_step(now, case.dtype, w, state[place], g[place], new[which][l], kept, l, arithmetic)
     return findings

@@ -12,6 +12,7 @@ from adapters.faults.fault import LINEAR, Fault, Machine, linear_rule
 from adapters.faults.memory import remembered
 from adapters.torch.eager import Layer, Loss, Network, TorchEager
 from adapters.torch.functions import Function
+from reference.arithmetic import UNDECLARED
 from reference.case import Case
 from reference.rounding import LARGEST
 
@@ -100,6 +101,7 @@ class PlantedCompiled(PlantedTorch):
     """The same under torch.compile, which wants a C++ compiler."""
 
     name = "torch-compile"
+    on_cpu = UNDECLARED
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.contract import arithmetic_of, load
 from adapters.faults.networks import DRAWN
 from adapters.faults.updates import (
     OTHER_FORMS,
@@ -141,11 +142,12 @@ def findings(
         W, b = layers(all_w, "W"), layers(all_w, "b")
         found = audit_update(moment.case, moment.trace, W, b, h["learning_rate"])
         return {place: [finding] for place, finding in zip(moment.w, found, strict=True) if place in new_w}
+    arithmetic = arithmetic_of(load(engine))
     judged = {which: lines(engine, setting.lines, own) for which, own in (("W", h), ("b", {**h, **setting.biases}))}
     return {
         place: audit_step(
             judged[place[0]], dtype, moment.w[place], moment.state[place], moment.g[place], new, new_state[place],
-            place[1], engine,
+            place[1], arithmetic,
         )
         for place, new in new_w.items()
     }  # fmt: skip

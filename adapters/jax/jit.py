@@ -10,6 +10,7 @@ import numpy as np
 from adapters.contract import AdapterError, steps_made, supported
 from adapters.jax import optimisers
 from adapters.jax.functions import ACTIVATIONS, LOSSES
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array, layers, tree
 from reference.case import Case, Trace
 from reference.optimisers import States
@@ -133,6 +134,10 @@ class JaxJit:
     """
 
     name = "jax-jit"
+    on_cpu = Arithmetic(
+        excess_precision=False, mean_of_all=False, scalars_in="float64", rates_at_once=True, accuracy="jax-jit"
+    )
+    on_gpu = Arithmetic(accuracy="jax-jit on gpu")
     value_and_grad = staticmethod(value_and_grad)
 
     def __init__(self, device: str = "cpu") -> None:
@@ -144,6 +149,11 @@ class JaxJit:
         except RuntimeError as error:
             there = ", ".join(sorted({d.platform for d in jax.devices()}))
             raise AdapterError(f"device {device!r} is not there for {self.name}: JAX sees {there}") from error
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What XLA makes of a layer on the engine's device, with float64 switched on."""
+        return self.on_cpu if self.device.platform == "cpu" else self.on_gpu
 
     def supports(self, case: Case) -> bool | str:
         for f in (case.f_h, case.f_o):

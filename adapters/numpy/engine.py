@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reference import equations as eq
 from reference import network
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array
 from reference.case import Case, Trace
 from reference.rounding import ACCUMULATED_IN, rounded
@@ -14,6 +15,16 @@ class NumpyEngine:
     """Equations (1)–(14) in float32 or float64 NumPy; half precision is computed in float32, as GPUs do, and stored."""
 
     name = "numpy"
+    arithmetic = Arithmetic(
+        sums_in="float32",
+        flushes=False,
+        excess_precision=False,
+        mean_of_all=False,
+        scalars_in="float64",
+        rates_in="float64",
+        rates_at_once=True,
+        accuracy="numpy",
+    )
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device

@@ -11,6 +11,7 @@ from torch import Tensor
 from adapters.contract import AdapterError, steps_made, supported
 from adapters.torch import optimisers
 from adapters.torch.functions import ACTIVATIONS, LOSSES, Function
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array, Layers, layers, tree
 from reference.case import Case, Trace
 from reference.training import Plan, Step
@@ -33,6 +34,15 @@ class TorchEager:
     """torch.nn.functional, torch.autograd.grad and torch.optim, without compilation."""
 
     name = "torch-eager"
+    on_cpu = Arithmetic(
+        sums_in="float32",
+        flushes=False,
+        excess_precision=False,
+        scalars_in="float64",  # Python's numbers
+        rates_in="float64",
+        accuracy="torch-eager",
+    )
+    on_gpu = Arithmetic(accuracy="torch-eager on gpu")
 
     def __init__(self, device: str = "cpu") -> None:
         if device != "cpu" and not torch.cuda.is_available():
@@ -45,6 +55,11 @@ class TorchEager:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What torch's kernels do on the engine's device."""
+        return self.on_cpu if self.device.type == "cpu" else self.on_gpu
 
     def supports(self, case: Case) -> bool | str:
         return supported(self.name, case, ACTIVATIONS, LOSSES)

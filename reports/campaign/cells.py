@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.contract import FAILURES, Adapter, lacks, received
+from adapters.contract import FAILURES, Adapter, arithmetic_of, lacks, received
 from reference.audit import audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
 from reference.diagnosis import diagnose
 from reports.campaign.experiments import experiments
 from reports.results.records import Record
-from reports.running.engines import frozen, judged_as, loaded
+from reports.running.engines import frozen, loaded
 from reports.running.records import Clock, about, cell_id, failure, nothing, outcome
 from reports.running.seeds import generator
 from reports.running.tally import Tally
@@ -50,7 +50,7 @@ def run_cell(
     """
     tally, verdict, count, index, clock = Tally(), None, 0, 0, Clock(adapter)
     reason: str | None = None
-    engine = judged_as(adapter, device)
+    arithmetic = arithmetic_of(adapter, device)
     try:
         for index, case in enumerate(cases):
             if (lacking := lacks(adapter, frozen(case))) is not None:
@@ -59,15 +59,15 @@ def run_cell(
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
                 with clock("engine"):
                     trace = received(adapter.trace(case))
-                diagnosis = partial(diagnose, case, trace, engine=engine)
+                diagnosis = partial(diagnose, case, trace, arithmetic=arithmetic)
                 with clock("audit"):
-                    tally.add(audit(case, trace, engine), index, diagnosis)
+                    tally.add(audit(case, trace, arithmetic), index, diagnosis)
                 with clock("experiments"):
                     if index == 0 and thorough:
                         rng = generator(seed, *names, dtype, "experiments")
-                        tally.add(experiments(adapter, case, trace, rng, engine), index)
+                        tally.add(experiments(adapter, case, trace, rng, arithmetic), index)
                     elif trace.z is not None and trace.a is not None and trace.delta is not None:
-                        tally.add(audit_composed(case, trace, engine), index, diagnosis)
+                        tally.add(audit_composed(case, trace, arithmetic), index, diagnosis)
             count += 1
         if not tally.worst and reason is not None:
             verdict = "not-run"

@@ -11,6 +11,7 @@ import numpy as np
 from adapters.contract import Adapter
 from reference import audit
 from reference import equations as eq
+from reference.arithmetic import UNDECLARED, Arithmetic
 from reference.arrays import Array, Layers
 from reference.audit import Finding
 from reference.case import Case, Trace
@@ -39,25 +40,25 @@ order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines: at 
 
 
 def experiments(
-    adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator, engine: str | None = None
+    adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator, arithmetic: Arithmetic = UNDECLARED
 ) -> Iterator[Finding]:
-    """Every check that the engine's own members and the Case's format allow; `engine` as the audit knows it."""
+    """Every check that the engine's own members and the Case's format allow."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
     # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z and a
     if case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
-        yield from first_order(adapter.trace, case, trace, rng, engine)
+        yield from first_order(adapter.trace, case, trace, rng, arithmetic)
     if trace.z is None or trace.a is None or trace.delta is None:
         return
-    yield from audit.audit_composed(case, trace, engine)
+    yield from audit.audit_composed(case, trace, arithmetic)
     sample = int(rng.integers(case.samples))
     rows = slice(sample, sample + 1)
     single = case.on_batch(case.x[rows], case.y[rows])
     alone = adapter.trace(single)
-    yield from audit.audit(single, alone, engine)
-    yield from audit.audit_partial(case, trace, sample, alone, engine)
+    yield from audit.audit(single, alone, arithmetic)
+    yield from audit.audit_partial(case, trace, sample, alone, arithmetic)
     if hasattr(adapter, "layer_vjp"):
-        yield from one_layer(adapter.layer_vjp, engine, case, trace, rng)
+        yield from one_layer(adapter.layer_vjp, arithmetic, case, trace, rng)
 
 
 def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[Finding]:
@@ -69,7 +70,7 @@ def one_update(train: Callable[..., Iterator[object]], case: Case) -> Iterator[F
 
 def one_layer(
     vjp: Callable[..., tuple[Array, Array, Array]],
-    engine: str | None,
+    arithmetic: Arithmetic,
     case: Case,
     trace: Trace,
     rng: np.random.Generator,
@@ -79,21 +80,21 @@ def one_layer(
     for l in case.layers:
         z_prev = trace.z[l - 1] if l > 1 else case.x
         cotangent = rounded(rng.normal(size=trace.z[l].shape), case.dtype)
-        yield from audit.audit_jacobian(case, trace, l, cotangent, vjp(case, l, z_prev, cotangent), engine)
+        yield from audit.audit_jacobian(case, trace, l, cotangent, vjp(case, l, z_prev, cotangent), arithmetic)
         if l > 1:
             delta = rounded(trace.delta[l], case.dtype)
-            yield from audit.audit_chain(case, trace, l - 1, vjp(case, l, z_prev, delta)[2], engine)
+            yield from audit.audit_chain(case, trace, l - 1, vjp(case, l, z_prev, delta)[2], arithmetic)
 
 
 # --- (3) and (4): the loss along a line
 
 
 def first_order(
-    trace_of: Callable[[Case], Trace], case: Case, trace: Trace, rng: np.random.Generator, engine: str | None
+    trace_of: Callable[[Case], Trace], case: Case, trace: Trace, rng: np.random.Generator, arithmetic: Arithmetic
 ) -> Iterator[Finding]:
     """The Taylor test of (3), and the limit of (4)."""
     gradient: dict[str, Layers] = {"W": trace.dW, "b": trace.db}
-    noise = 2 * propagate(case, engine).loss  # of a difference of two losses
+    noise = 2 * propagate(case, arithmetic).loss  # of a difference of two losses
 
     def change(direction: dict[str, Layers], length: float) -> tuple[float, float]:
         """ΔC, and its first order by (3), for a step of that length; the step is what rounding leaves of it."""

@@ -125,7 +125,7 @@ def arithmetic_rows(adapters: Sequence[Adapter], dtype: str) -> Iterator[Row]:
     """Rows of sums and products: held to single roundings and to sums in float32, not to an engine's own allowance."""
     for piece in sums(dtype):
         expected = np.array([[piece.equation]])
-        slack = piece.roundings(rd.rounding(dtype, "numpy")) * np.abs(expected)
+        slack = piece.roundings(rd.rounding(dtype)) * np.abs(expected)
         answers: Answers = {}
         for adapter in adapters:
             seen = attempt(partial(piece.ask, adapter))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, arithmetic_of
 from reference import activations, losses
 from reference import equations as eq
 from reference import rounding as rd
 from reference.activations import ACTIVATIONS, Activation
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array
 from reference.audit import output_error_term
 from reference.case import Case, fits
@@ -26,9 +27,9 @@ from reports.divergences.reproducers import shown
 # --- activations
 
 
-def exact_input(dtype: str, engine: str) -> Rounding:
+def exact_input(dtype: str, arithmetic: Arithmetic) -> Rounding:
     """The rounding of an engine that is given z itself: no operand can be unrounded, and underflow is counted apart."""
-    return replace(rd.rounding(dtype, engine), operand=0.0, underflow=0.0)
+    return replace(rd.rounding(dtype, arithmetic), operand=0.0, underflow=0.0)
 
 
 NEGLIGIBLE = 745.0
@@ -42,7 +43,7 @@ def activation_answer(adapter: Adapter, f: Activation, dtype: str, z: Array) -> 
     it is f'(z) with respect to z: no sum, and every product one with 1. An adapter without `layer_vjp` gives f(z) in
     its trace.
     """
-    n, r, loss = len(z), exact_input(dtype, adapter.name), "half_squared_error"
+    n, r, loss = len(z), exact_input(dtype, arithmetic_of(adapter)), "half_squared_error"
     given = {role: {role: f.parameters} if f.parameters else {} for role in ("hidden", "output")}
     W, b = {1: np.eye(n), 2: np.ones((1, n))}, {1: np.zeros(n), 2: np.zeros(1)}
     case = Unchecked(f.name, "identity", loss, dtype, W, b, z[np.newaxis], np.zeros((1, 1)), given["hidden"])
@@ -56,7 +57,7 @@ def activation_answer(adapter: Adapter, f: Activation, dtype: str, z: Array) -> 
     else:
         trace = attempt(lambda: adapter.trace(single))
         value, derivative = trace if isinstance(trace, str) else trace.a[1][:, 0], None
-    underflow = rd.rounding(dtype, adapter.name).underflow * rd.amplified(f, np.minimum(np.abs(z), NEGLIGIBLE))
+    underflow = rd.UNDERFLOW[dtype] * rd.amplified(f, np.minimum(np.abs(z), NEGLIGIBLE))
     return {
         "value": held(value, *2 * (far(f.value, z),), far(lambda x: rd.value_error(f, x, r), z) + underflow),
         "derivative": held(derivative, *derivatives(f, z), far(lambda x: rd.derivative_error(f, x, r), z) + underflow),
@@ -169,19 +170,19 @@ def loss_answer(adapter: Adapter, case: Case) -> dict[str, Answer | str | None]:
         trace = attempt(partial(adapter.trace, batch))
         if isinstance(trace, str):
             return dict.fromkeys(("output", "value", "derivative"), trace)
-        for what, answer in audited(batch, trace, adapter.name).items():
+        for what, answer in audited(batch, trace, arithmetic_of(adapter)).items():
             parts.setdefault(what, []).append(answer)
     return {what: joined(answers, case.samples) for what, answers in parts.items()}
 
 
-def audited(case: Case, trace: Any, engine: str) -> dict[str, Answer]:
+def audited(case: Case, trace: Any, arithmetic: Arithmetic) -> dict[str, Answer]:
     """(8) and (9) of a trace, and its output, each with its allowance."""
-    r, z, a, loss = rd.rounding(case.dtype, engine), trace.z[1], trace.a[1], case.criterion
+    r, z, a, loss = rd.rounding(case.dtype, arithmetic), trace.z[1], trace.a[1], case.criterion
     terms = contributions(case, z, a, case.y)
     errors = rd.contribution_error(loss, loss.argument(z, a), case.y, r)
     total = eq.eq_8(terms)[:, np.newaxis]
     expected, allowed = output_error_term(case, z, a, trace.delta[1], r)
-    output, exact = case.f_o.value(z), exact_input(case.dtype, engine)
+    output, exact = case.f_o.value(z), exact_input(case.dtype, arithmetic)
     found = {
         "output": Answer(a, output, output, rd.value_error(case.f_o, z, exact) + r.underflow),
         "derivative": Answer(trace.delta[1], expected, expected, np.broadcast_to(allowed, expected.shape)),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adapters.checkers import check_grads, gradcheck
+from adapters.contract import arithmetic_of
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import STAGES, Fault
 from adapters.faults.networks import DRAWN, NETWORKS
@@ -55,7 +56,7 @@ class Checker(NamedTuple):
 
 def audited(adapter: Engine, case: Case) -> bool:
     """What this suite does."""
-    return first_break(audit(case, traced(adapter, case), adapter.name)) is None
+    return first_break(audit(case, traced(adapter, case), arithmetic_of(adapter))) is None
 
 
 def by_rule(rule: Rule) -> Callable[[Engine, Case], bool]:

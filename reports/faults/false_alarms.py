@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.contract import FAILURES, Adapter, describe
+from adapters.contract import FAILURES, Adapter, arithmetic_of, describe
 from reference.activations import HIDDEN
+from reference.arithmetic import Arithmetic
 from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Shape
@@ -28,7 +29,7 @@ from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_
 from reports.results.files import number
 from reports.results.journal import append, measured_with, opened, source
 from reports.results.records import Record
-from reports.running.engines import judged_as, loaded
+from reports.running.engines import loaded
 from reports.running.pool import pool
 from reports.running.tally import shortened
 
@@ -41,17 +42,17 @@ ENGINES = ("numpy", "torch-eager", "jax-jit")
 # --- what is found in a Case
 
 
-def findings_of(adapter: Adapter, case: Case, engine: str | None) -> list[Finding]:
+def findings_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> list[Finding]:
     """Every finding of the audit and of the composed equations."""
     with np.errstate(all="ignore"):
         trace = adapter.trace(case)
-        return audit(case, trace, engine) + audit_composed(case, trace, engine)
+        return audit(case, trace, arithmetic) + audit_composed(case, trace, arithmetic)
 
 
 def replay(spec: str, seed: int, kind: str, dtype: str, index: int, device: str = "cpu") -> list[Finding]:
     """The findings of an alarm's Case once more."""
     adapter = loaded(spec, device)
-    return findings_of(adapter, case_of(seed, kind, dtype, index), judged_as(adapter, device))
+    return findings_of(adapter, case_of(seed, kind, dtype, index), arithmetic_of(adapter, device))
 
 
 def broken(finding: Finding) -> Record:
@@ -60,10 +61,10 @@ def broken(finding: Finding) -> Record:
     return {"equation": finding.equation, "layer": finding.layer, "ratio": finding.ratio, "worst": worst}
 
 
-def breaks_of(adapter: Adapter, case: Case, engine: str | None) -> tuple[list[Finding], list[Record]]:
+def breaks_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> tuple[list[Finding], list[Record]]:
     """The findings of a Case, and those of them that do not hold, or in their place why there is none."""
     try:
-        found = findings_of(adapter, case, engine)
+        found = findings_of(adapter, case, arithmetic)
     except MalformedTrace as error:
         return [], [unheard(f"malformed trace: {error}")]
     except FAILURES as error:
@@ -105,7 +106,7 @@ PATIENCE = 4
 
 def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) -> Record:
     """Cases from an index on, to the end of its stretch, or until so many were audited."""
-    began, engine = time.perf_counter(), judged_as(adapter, turn.device)
+    began, arithmetic = time.perf_counter(), arithmetic_of(adapter, turn.device)
     cases = numbers = redrawn = 0
     worst: tuple[float, str | None] = (0.0, None)
     breaks, not_run = [], Counter[str]()
@@ -119,7 +120,7 @@ def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) 
         if (supported := adapter.supports(case)) is not True:
             not_run[str(supported)] += 1
             continue
-        found, bad = breaks_of(adapter, case, engine)
+        found, bad = breaks_of(adapter, case, arithmetic)
         if bad:
             breaks.append({"index": stop - 1, "findings": bad})
         else:

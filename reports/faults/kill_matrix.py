@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.contract import Adapter, load
+from adapters.contract import Adapter, arithmetic_of, load
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import STAGES, Fault
 from adapters.faults.networks import DRAWN
@@ -17,11 +17,11 @@ from adapters.faults.planting import planted
 from adapters.faults.updates import UPDATES, UpdateFault, kept_as
 from adapters.faults.updating import MAKERS, course, findings, honest_findings, planted_at, planted_step
 from reference import audit as au
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array
 from reference.case import Case, Trace
 from reference.rounding import LARGEST, UNIT_ROUNDOFF, rounding
 from reports.faults.vocabulary import COMPILED
-from reports.running.engines import judged_as
 
 Record = dict[str, Any]
 Place = tuple[str, int]
@@ -130,7 +130,7 @@ def honest(engine: str, network: str, dtype: str, stage: str, seed: int) -> Hone
     """An engine without a fault; torch-compile is set beside eager torch, which computes the same."""
     case, adapter = DRAWN[stage](network, dtype, seed), load("torch-eager" if engine == "torch-compile" else engine)
     with quiet():
-        checks = checked(case, adapter.trace(case), judged_as(adapter, "cpu"))
+        checks = checked(case, adapter.trace(case), arithmetic_of(adapter))
         return Honest(case, checks, frozenset((f.equation, f.layer) for f in breaks(checks, dtype)))
 
 
@@ -142,9 +142,9 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def checked(case: Case, trace: Trace, engine: str | None) -> dict[Place, au.Check]:
+def checked(case: Case, trace: Trace, arithmetic: Arithmetic) -> dict[Place, au.Check]:
     """The checks of a trace by equation and layer."""
-    return {check[:2]: check for check in au.local(case, trace, rounding(case.dtype, engine))}
+    return {check[:2]: check for check in au.local(case, trace, rounding(case.dtype, arithmetic))}
 
 
 def breaks(checks: dict[Place, au.Check], dtype: str) -> list[au.Finding]:
@@ -175,7 +175,7 @@ def draw(engine: str, wrong: Adapter, fault: Fault, dtype: str, stage: str, seed
     """Plant a fault in one Case and audit the trace; the honest engine's own trace says what the fault changed."""
     right = honest(engine, fault.network, dtype, stage, seed)
     with quiet():
-        checks = checked(right.case, wrong.trace(right.case), judged_as(wrong, "cpu"))
+        checks = checked(right.case, wrong.trace(right.case), arithmetic_of(wrong))
         found = [f for f in breaks(checks, dtype) if (f.equation, f.layer) not in right.broken]
         change, in_u = changed(right.checks[fault.breaks], checks[fault.breaks], UNIT_ROUNDOFF[dtype])
     place = (found[0].equation, found[0].layer) if found else None

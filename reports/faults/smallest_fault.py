@@ -14,15 +14,15 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from adapters.contract import ENGINES, Adapter, LayerVjp, Trainer, load
+from adapters.contract import ENGINES, Adapter, LayerVjp, Trainer, arithmetic_of, load
 from reference import audit
-from reference import equations as eq
 from reference import rounding as rd
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array
-from reference.audit import Check, Finding
+from reference.audit import Finding
 from reference.case import Case
 from reference.cases import Combination, Shape, draw_case
-from reference.rounding import DTYPES, FORMATS, UNIT_ROUNDOFF, Rounding, rounded
+from reference.rounding import DTYPES, FORMATS, UNIT_ROUNDOFF, rounded
 from reference.training import Step, descent
 from reports.faults.vocabulary import COMPOSED, FAULTS, JACOBIAN, MEASURED, UPDATE
 from reports.text.wording import size_text
@@ -169,6 +169,7 @@ class Honest:
     """One step of an engine on a drawn Case, and its vjp of every layer: cotangent, and its three products."""
 
     engine: str
+    arithmetic: Arithmetic
     case: Case
     step: Step
     vjps: dict[int, tuple[Array, tuple[Array, Array, Array]]]
@@ -185,7 +186,7 @@ def draw(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.
     for l in case.layers:
         cotangent = rounded(rng.normal(size=(case.samples, case.widths[l])), dtype)
         vjps[l] = cotangent, vjp(case, l, before(case, step, l), cotangent)
-    return Honest(adapter.name, case, step, vjps)
+    return Honest(adapter.name, arithmetic_of(adapter), case, step, vjps)
 
 
 def before(case: Case, step: Step, layer: int) -> Array:
@@ -197,41 +198,15 @@ def before(case: Case, step: Step, layer: int) -> Array:
 @audit.quiet
 def checks(honest: Honest) -> list[Measured]:
     """Every check of `MEASURED` in every layer."""
-    case, trace = honest.case, honest.step.trace
-    r = rd.rounding(case.dtype, honest.engine)
+    case, step = honest.case, honest.step
+    r = rd.rounding(case.dtype, honest.arithmetic)
     found = [
-        *audit.local(case, trace, r),
-        *updated(honest, rd.rounding(case.dtype)),
-        *audit.composed(case, trace, r),
-        *(check for l in case.layers for check in jacobian(honest, l, r)),
+        *audit.local(case, step.trace, r),
+        *audit.updated(case, step.trace, step.new_W, step.new_b, LEARNING_RATE, rd.rounding(case.dtype)),
+        *audit.composed(case, step.trace, r),
+        *(check for l in case.layers for check in audit.jacobian(case, step.trace, l, *honest.vjps[l], r)),
     ]
     return [(equation, l, *(np.asarray(o), np.asarray(e), np.asarray(allowed))) for equation, l, o, e, allowed in found]
-
-
-def updated(honest: Honest, r: Rounding) -> Iterator[Check]:
-    """The checks of `audit.audit_update`."""
-    case, step = honest.case, honest.step
-    for l in case.layers:
-        dW, db = step.trace.dW[l], step.trace.db[l]
-        new_W, new_b = eq.eq_2a(case.W[l], dW, LEARNING_RATE), eq.eq_2b(case.b[l], db, LEARNING_RATE)
-        yield "2a", l, step.new_W[l], new_W, rd.eq_2_error(new_W, dW, LEARNING_RATE, r)
-        yield "2b", l, step.new_b[l], new_b, rd.eq_2_error(new_b, db, LEARNING_RATE, r)
-
-
-def jacobian(honest: Honest, layer: int, r: Rounding) -> Iterator[Check]:
-    """The checks of `audit.audit_jacobian`, for activations without kinks."""
-    case, (cotangent, (dW, db, dz)) = honest.case, honest.vjps[layer]
-    f, n, size = case.activation(layer - 1), case.samples, np.abs(cotangent)
-    z_prev = before(case, honest.step, layer)
-    a_prev, a_error = f.value(z_prev), rd.value_error(f, z_prev, r)
-    expected_W = eq.eq_5a(cotangent, eq.eq_6a(a_prev)).sum(axis=0)
-    expected_b = eq.eq_5b(cotangent, eq.eq_6b(cotangent)).sum(axis=0)
-    yield "6a", layer, dW, expected_W, rd.contraction(n, size.T @ np.abs(a_prev), expected_W, r) + size.T @ a_error
-    yield "6b", layer, db, expected_b, rd.eq_7b_error(n * cotangent, r)
-    if layer > 1:
-        W = case.W[layer]
-        _, allowed = audit.transported(f, z_prev, cotangent, W, dz, r)
-        yield "13", layer - 1, dz, eq.eq_11(cotangent, eq.eq_13(W, f.derivative(z_prev))), allowed
 
 
 def grid(honest: Honest, equation: str) -> Grid:
@@ -273,13 +248,13 @@ def flagged(honest: Honest, equation: str, layer: int) -> bool:
 
 def audited(honest: Honest, equation: str, layer: int) -> list[Finding]:
     """The audit that checks the equation."""
-    case, step, engine = honest.case, honest.step, honest.engine
+    case, step, arithmetic = honest.case, honest.step, honest.arithmetic
     if equation in UPDATE:
         return audit.audit_update(case, step.trace, step.new_W, step.new_b, LEARNING_RATE)
     if equation in JACOBIAN:
         of = differentiated(equation, layer)
-        return audit.audit_jacobian(case, step.trace, of, *honest.vjps[of], engine)
-    return (audit.audit_composed if equation in COMPOSED else audit.audit)(case, step.trace, engine)
+        return audit.audit_jacobian(case, step.trace, of, *honest.vjps[of], arithmetic)
+    return (audit.audit_composed if equation in COMPOSED else audit.audit)(case, step.trace, arithmetic)
 
 
 @audit.quiet

@@ -2,8 +2,7 @@
 
 from functools import cache
 
-from adapters.contract import ENGINES, Adapter, load
-from reference.accuracy import on
+from adapters.contract import Adapter, load
 from reference.case import Case
 
 
@@ -12,13 +11,6 @@ def frozen(case: Case) -> Case:
     for array in (case.x, case.y, *case.W.values(), *case.b.values()):
         array.flags.writeable = False
     return case
-
-
-def judged_as(adapter: Adapter, device: str) -> str | None:
-    """The name under which the audit knows an engine on its device: those of the suite were measured."""
-    if adapter.name in ENGINES:
-        return on(adapter.name, device)
-    return None if device == "cpu" else on("any", device)
 
 
 @cache

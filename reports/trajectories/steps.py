@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from adapters.contract import Adapter, Trainer
+from adapters.contract import Adapter, Trainer, arithmetic_of
+from reference.arithmetic import Arithmetic
 from reference.arrays import Array, Layers
 from reference.audit import EQUATIONS, Finding, MalformedTrace
 from reference.case import Case
@@ -15,7 +16,6 @@ from reference.initialisers import glorot_uniform
 from reference.optimisers import States
 from reference.rounding import rounded
 from reference.training import Plan, Step, audit_training, is_descent, used_gradient, used_rate
-from reports.running.engines import judged_as
 from reports.running.tally import Tally
 
 
@@ -44,7 +44,7 @@ def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -
 
     Raises MalformedTrace where a step is none of the plan, or does not start from what the step before left.
     """
-    W, b, engine = case.W, case.b, judged_as(adapter, device)
+    W, b, arithmetic = case.W, case.b, arithmetic_of(adapter, device)
     state: States = plan.start(W, b, case.dtype)
     made = iter(cast(Trainer, adapter).train(case, plan))
     for number, batch in enumerate(plan.batches):
@@ -52,8 +52,8 @@ def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -
             raise MalformedTrace(f"the run ends, but should have {len(plan.batches)} steps")
         require_start(step.W, step.b, W, b)
         now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-        findings = audit_training(now, plan, number, state, step, engine)
-        ratio = tally.add(findings, plan.done + number, partial(diagnosis, now, plan, number, step, engine))
+        findings = audit_training(now, plan, number, state, step, arithmetic)
+        ratio = tally.add(findings, plan.done + number, partial(diagnosis, now, plan, number, step, arithmetic))
         yield Audited(step, findings, ratio)
         W, b, state = step.new_W, step.new_b, step.new_state or state
     if next(made, None) is not None:
@@ -68,12 +68,12 @@ def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
                 raise MalformedTrace(f"{name} of layer {l} is not what the step before left")
 
 
-def diagnosis(case: Case, plan: Plan, number: int, step: Step, engine: str | None, finding: Finding) -> str | None:
+def diagnosis(case: Case, plan: Plan, number: int, step: Step, arithmetic: Arithmetic, finding: Finding) -> str | None:
     """Why a finding about a step does not hold, where that is known; a line of an optimiser says it itself."""
     if finding.equation in ("2a", "2b"):
         used, rate = used_gradient(plan, step), used_rate(plan, number, step)
         return diagnose_update(case, used, step.new_W, step.new_b, rate, finding)
-    return diagnose(case, step.trace, finding, engine) if finding.equation in EQUATIONS else None
+    return diagnose(case, step.trace, finding, arithmetic) if finding.equation in EQUATIONS else None
 
 
 def initial(rng: np.random.Generator, widths: Sequence[int], dtype: str) -> tuple[dict[int, Array], dict[int, Array]]:

@@ -15,6 +15,7 @@ from reference.cases import Combination, Shape, cover, draw_case
 from reference.losses import LOSSES
 from reference.rounding import DTYPES, HALF, UNIT_ROUNDOFF, rounded
 from reference.training import descent
+from tests.arithmetics import arithmetic
 
 COVER = cover()
 
@@ -66,7 +67,7 @@ def arrays_of(trace):
 def breaks_in(case, trace, name, any_engine=None):
     """What breaks in a trace, judged by the engine's own accuracy and, in a second audit, by that of any engine."""
     for engine in (name, any_engine):
-        guilty = first_break(audit(case, trace, engine) + audit_composed(case, trace, engine))
+        guilty = first_break(audit(case, trace, arithmetic(engine)) + audit_composed(case, trace, arithmetic(engine)))
         if guilty is not None:
             yield f"{'-'.join(case_names(case))} {dict(case.parameters)} as of {engine}: {guilty}"
 
@@ -269,9 +270,9 @@ def test_the_sum_of_a_bias_gradient(engine, dtype):
     assert 16 * trace.dW[1].item() == 1 + 16 * half
     in_half = engine.name.startswith("jax")
     assert 16 * trace.db[1].item() == (1.0 if in_half else 1 + 16 * half)
-    assert first_break(audit(case, trace, engine.name)) is None
+    assert first_break(audit(case, trace, arithmetic(engine.name))) is None
     assert first_break(audit(case, trace)) is None
-    guilty = first_break(audit(case, trace, "torch-eager"))
+    guilty = first_break(audit(case, trace, arithmetic("torch-eager")))
     assert (guilty is not None and guilty.equation == "7b") == in_half
 
 
@@ -315,7 +316,7 @@ def test_a_function_is_of_the_z_that_is_reported(engine, dtype):
     assert np.array_equal(trace.z[1], rounded(x - 8.5, dtype))
     assert roundings(trace.z[1]) <= 1.1, f"a is {roundings(trace.z[1]):.2f} u from the softplus of the z reported"
     assert roundings(x - 8.5) > 5, f"a is {roundings(x - 8.5):.2f} u from the softplus of z before it was rounded"
-    assert first_break(audit(case, trace, engine.name)) is None
+    assert first_break(audit(case, trace, arithmetic(engine.name))) is None
 
 
 @pytest.mark.parametrize("dtype", HALF)
@@ -328,8 +329,8 @@ def test_jax_rounds_within_a_function(engine_named, dtype):
         trace = engine_named(name).trace(case)
         worst = (np.abs(trace.a[1] - right) / (UNIT_ROUNDOFF[dtype] * right)).max()
         assert fewest <= worst <= most, f"{name}: a is {worst:.2f} u from σ(z)"
-        assert first_break(audit(case, trace, name)) is None
-    guilty = first_break(audit(case, trace, "torch-eager"))
+        assert first_break(audit(case, trace, arithmetic(name))) is None
+    guilty = first_break(audit(case, trace, arithmetic("torch-eager")))
     assert guilty is not None, "JAX's trace holds as torch's, but should be too inaccurate for that"
     assert (guilty.equation, guilty.layer) == ("a", 1)
 
@@ -420,7 +421,7 @@ def copied(step):
 def breaks_in_step(case, step, batch, plan, name):
     """What breaks in a step, judged by the accuracy of the engine of that name."""
     now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-    found = audit(now, step.trace, name)
+    found = audit(now, step.trace, arithmetic(name))
     return first_break(found + audit_update(now, step.trace, step.new_W, step.new_b, plan.learning_rate))
 
 
@@ -481,7 +482,7 @@ def test_layer_vjp_is_the_references(engine, dtype, hidden):
         z_prev = trace.z[l - 1] if l > 1 else case.x
         cotangent = rounded(rng.normal(size=trace.z[l].shape), dtype)
         gradients = engine.layer_vjp(case, l, z_prev, cotangent)
-        found = audit_jacobian(case, trace, l, cotangent, gradients, engine.name)
+        found = audit_jacobian(case, trace, l, cotangent, gradients, arithmetic(engine.name))
         assert first_break(found) is None, f"{engine.name} breaks {first_break(found)}, but should hold"
         assert first_break(audit_jacobian(case, trace, l, cotangent, gradients)) is None
         assert [finding.equation for finding in found] == ["6a", "6b", "13"][: 2 + (l > 1)]

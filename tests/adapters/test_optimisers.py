@@ -11,6 +11,7 @@ from adapters.jax.optimisers import OPTIMISERS as OPTAX
 from adapters.torch.optimisers import OPTIMISERS as TORCH
 from reference import rounding as rd
 from reference.optimisers import OPTIMISERS, SINGLE, audit_step, optimiser
+from tests.arithmetics import arithmetic
 
 N, STEPS, SEEDS = 250, 10, (2026, 2027)
 
@@ -138,7 +139,7 @@ def breaks(name, dtype, engine, steps, **how):
             rng = np.random.default_rng(seed)
             w, *gradients = (numbers(rng, dtype, *reach(name, dtype)) for _ in range(STEPS + 1))
             for step in steps(o, dtype, w, gradients, **how):
-                findings = audit_step(o, dtype, *step, 1, engine)
+                findings = audit_step(o, dtype, *step, 1, arithmetic(engine))
                 assert [f.equation for f in findings] == [f"{name}: {line}" for line in o.observed]
                 assert all(finding.elements for finding in findings)
                 found += [finding for finding in findings if not finding.holds]
@@ -207,7 +208,11 @@ def draw(dtype, seed=5):
 def test_torch_keeps_nadams_product_of_momenta_in_float32(name):
     o = optimiser(name)
     w, *gradients = draw("float64")
-    found = [f for step in torch_steps(o, "float64", w, gradients) for f in audit_step(o, "float64", *step, 1, "numpy")]
+    found = [
+        f
+        for step in torch_steps(o, "float64", w, gradients)
+        for f in audit_step(o, "float64", *step, 1, arithmetic("numpy"))
+    ]
     broken = [finding for finding in found if not finding.holds]
     assert {finding.equation for finding in broken} == {f"{name}: mu_product"}
     assert max(finding.ratio for finding in broken) > 1e6
@@ -216,7 +221,7 @@ def test_torch_keeps_nadams_product_of_momenta_in_float32(name):
         steps = list(torch_steps(o, "float64", w, gradients))
     finally:
         torch.set_default_dtype(torch.float32)
-    assert all(f.holds for step in steps for f in audit_step(o, "float64", *step, 1, "numpy"))
+    assert all(f.holds for step in steps for f in audit_step(o, "float64", *step, 1, arithmetic("numpy")))
 
 
 @pytest.mark.parametrize(("name", "dtype"), WRONG_WHERE_FUSED)
@@ -238,7 +243,7 @@ def test_adam_with_an_ε_that_float16_does_not_have_divides_0_by_0_in_torch():
     (step,) = torch_steps(o, "float16", zeros, [zeros])
     new_w = step[3]
     assert np.isnan(new_w).all()
-    assert not audit_step(o, "float16", *step, 1, "torch-eager")[-1].holds
+    assert not audit_step(o, "float16", *step, 1, arithmetic("torch-eager"))[-1].holds
 
 
 @pytest.mark.parametrize(("steps", "engine"), [(torch_steps, "torch-eager"), (optax_steps, "jax-jit")])
@@ -246,7 +251,9 @@ def test_a_centred_root_becomes_nan_under_a_constant_gradient(steps, engine):
     """v − a², which goes to 0, is negative by rounding; in float32 too, after 133 and 131 steps."""
     o = optimiser("rmsprop_centred", decay=0.9, eps=1e-3)
     g = rd.rounded(np.linspace(0.1, 3, 200), "float32")
-    found = [audit_step(o, "float32", *step, 1, engine)[-1] for step in steps(o, "float32", 0 * g, [g] * 140)]
+    found = [
+        audit_step(o, "float32", *step, 1, arithmetic(engine))[-1] for step in steps(o, "float32", 0 * g, [g] * 140)
+    ]
     first = next(finding for finding in found if not finding.holds)
     assert first.equation == "rmsprop_centred: w"
     assert np.isnan(first.worst.observed)
@@ -286,6 +293,6 @@ def test_a_framework_that_is_made_wrongly_is_named(wrongly):
         before = {"t": count - 1, "mu_product": product, **state}
         product *= 0.9 * (1 - 0.5 * 0.96 ** (count * 0.004))
         after = {"t": count, "mu_product": product, **new_state}
-        findings = audit_step(audited, "float32", old, before, g, new_w, after, 1, "jax-jit")
+        findings = audit_step(audited, "float32", old, before, g, new_w, after, 1, arithmetic("jax-jit"))
         found |= {finding.equation for finding in findings if not finding.holds}
     assert found == {f"{meant}: {line}" for line in named}

@@ -7,6 +7,7 @@ from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import LARGEST_IN_HALF, LARGEST_TOTAL_INPUT
 from reference.rounding import HALF
+from tests.arithmetics import arithmetic
 
 BINARY, CATEGORICAL = "binary_cross_entropy", "categorical_cross_entropy"
 
@@ -21,7 +22,7 @@ def traced(engine, case):
     """The engine's trace, and the equation that its first break is in, by its own accuracy and by any engine's."""
     with np.errstate(all="ignore"):
         trace = engine.trace(case)
-    by_own, by_any = (first_break(audit(case, trace, name)) for name in (engine.name, None))
+    by_own, by_any = (first_break(audit(case, trace, arithmetic(name))) for name in (engine.name, None))
     equations = tuple(found.equation if found else None for found in (by_own, by_any))
     assert equations[0] == equations[1], f"the guilty ones are {equations}, but should be one"
     return trace, equations[0]
@@ -136,7 +137,7 @@ def test_torch_drops_the_gradient_of_a_probability_within_1e_12_of_1(engine_name
     """torch divides by max(a (1 − a), 1e−12): at z = 30, 1 − a is 9.4e−14 and δ a tenth of what it should be."""
     case = saturated("float64", [30.0], [0.0])
     trace = engine_named(name).trace(case)
-    guilty = first_break(audit(case, trace, name))
+    guilty = first_break(audit(case, trace, arithmetic(name)))
     assert guilty is not None, "torch divides by a (1 − a) as it is: 1e−12 is gone, which was there in 2.13"
     assert (guilty.equation, guilty.layer) == ("9", 1)
     assert trace.delta[1].item() < 0.1

@@ -16,6 +16,7 @@ from reference.clipping import FORMS, Clipping
 from reference.optimisers import OPTIMISERS, optimiser
 from reference.schedules import FORMULAS, Schedule
 from reference.training import Plan, audit_training, clip, descent, draw_batches
+from tests.arithmetics import arithmetic
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 BATCHES = draw_batches(np.random.default_rng(1), 40, 16, 4)
@@ -85,7 +86,7 @@ def audited(engine, dtype, plan, steps, wrong=lambda step: step):
     state = plan.start(case.W, case.b, dtype)
     for number, (made, batch) in enumerate(zip(steps, plan.batches, strict=True)):
         now, step = case.with_parameters(made.W, made.b).on_batch(case.x[batch], case.y[batch]), wrong(made)
-        yield from audit_training(now, plan, number, state, step, engine)
+        yield from audit_training(now, plan, number, state, step, arithmetic(engine))
         state = step.new_state
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from reference.case import Case
 from reference.rounding import UNIT_ROUNDOFF, gamma, rounded
 from reference.running_error import RunningError, propagate
+from tests.arithmetics import arithmetic
 
 Array = np.ndarray
 
@@ -34,10 +35,10 @@ class Claim(NamedTuple):
     allowed: Array
 
 
-def side(engine, case, judged_as):
+def side(engine, case, name):
     """An engine's trace of a Case, beside its running error."""
     with np.errstate(all="ignore"):
-        return Side(case, engine.trace(case), propagate(case, judged_as))
+        return Side(case, engine.trace(case), propagate(case, arithmetic(name)))
 
 
 def violations(claims):

@@ -16,6 +16,7 @@ from reference.network import trace as reference_trace
 from reports.campaign import failing_cases
 from reports.divergences.known import KNOWN
 from reports.results.files import jsonable
+from tests.arithmetics import arithmetic
 from tests.strategies import EVERY_KIND, WITHIN, cases
 
 LONGER = int(os.environ.get("FUZZ", "1"))
@@ -32,7 +33,7 @@ def findings_of(engine, case, name):
     """Everything that the audit says of a trace."""
     with np.errstate(all="ignore"):
         trace = engine.trace(case)
-        return audit(case, trace, name) + audit_composed(case, trace, name)
+        return audit(case, trace, arithmetic(name)) + audit_composed(case, trace, arithmetic(name))
 
 
 def departs(case, name):

@@ -11,6 +11,7 @@ from reference import rounding as rd
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
+from tests.arithmetics import arithmetic
 
 NAMES = (None, *ENGINES, "mine", *(f"{name} on gpu" for name in ("any", *ENGINES)))
 """No engine, those of the suite, and one that was never measured; the same on a GPU."""
@@ -91,8 +92,8 @@ def test_whatever_is_asked_for_was_measured():
 def test_k_is_between_once_and_twice_what_was_measured(engine):
     for function, what, dtype in ASKED:
         engines = accuracy.measured()[function, what, dtype]
-        measured = engines.get(accuracy.FUNCTIONS_OF.get(engine, engine), worst_for(engine, engines))
-        k = rd.rounding(dtype, engine).k(function, what)
+        measured = engines.get(arithmetic(engine).accuracy, worst_for(engine, engines))
+        k = rd.rounding(dtype, arithmetic(engine)).k(function, what)
         assert measured <= k <= 2 * measured, f"k of {function}, {what}, in {dtype} is {k}, but measured was {measured}"
         assert k == accuracy.MARGIN * measured
 
@@ -115,7 +116,7 @@ def test_a_gpu_does_not_widen_what_is_allowed_on_a_cpu(recorded_as):
     names = ("numpy", "mine", None, "jax-jit on gpu", "any on gpu")
     found = [accuracy.k("tanh", "value", "float32", name) for name in names]
     assert found == [accuracy.MARGIN * k for k in (1.0, 1.0, 1.0, 3.0, 3.0)]
-    assert accuracy.k("tanh", "value", "float32", "jax-whole on gpu") == accuracy.MARGIN * 3
+    assert rd.rounding("float32", arithmetic("jax-whole on gpu")).k("tanh", "value") == accuracy.MARGIN * 3
 
 
 def test_of_a_gpu_that_was_measured_in_part_the_rest_is_allowed_what_any_engine_is(recorded_as):
@@ -137,10 +138,18 @@ def test_no_engine_is_so_wrong_that_others_could_hide_behind_it():
 
 
 def test_an_engine_that_shares_the_functions_of_another_has_its_k():
-    names = {name.removesuffix(accuracy.ON_GPU) for pair in accuracy.FUNCTIONS_OF.items() for name in pair}
-    assert names <= set(ENGINES)
-    for engine, other in accuracy.FUNCTIONS_OF.items():
-        assert all(accuracy.k(*key, engine) == accuracy.k(*key, other) for key in ASKED)
+    for engine, other in (("jax-whole", "jax-jit"), ("jax-whole on gpu", "jax-jit on gpu")):
+        assert arithmetic(engine).accuracy == other
+        for function, what, dtype in ASKED:
+            assert rd.rounding(dtype, arithmetic(engine)).k(function, what) == accuracy.k(function, what, dtype, other)
+
+
+def test_an_engine_is_held_to_the_roundings_that_it_declares():
+    own = (("tanh", "value", 0.25), ("tanh", "derivative", 3.0))
+    assert accuracy.k("tanh", "value", "float16", own) == accuracy.MARGIN * 0.25
+    assert accuracy.k("tanh", "derivative", "float64", own) == accuracy.MARGIN * 3
+    for what in ("value", "derivative"):
+        assert accuracy.k("gelu", what, "float32", own) == accuracy.k("gelu", what, "float32", None)
 
 
 @pytest.mark.parametrize("function", [*ACTIVATIONS, *LOSSES])
@@ -161,7 +170,7 @@ def test_what_rounds_has_an_error_and_what_does_not_has_none(function):
 @pytest.mark.parametrize("engine", NAMES)
 def test_every_allowance_of_a_function_can_be_had(engine, dtype):
     """None raises, for any function in any role."""
-    r, z = rd.rounding(dtype, engine), np.array([[-1.5, 0.25, 1.0]])
+    r, z = rd.rounding(dtype, arithmetic(engine)), np.array([[-1.5, 0.25, 1.0]])
     for f in ACTIVATIONS.values():
         assert np.isfinite(rd.value_error(f, z, r)).all(), f.name
         assert np.isfinite(rd.derivative_error(f, z, r)).all(), f.name
@@ -186,7 +195,7 @@ def test_an_entry_that_is_removed_is_missed(key, recorded_as):
     assert missing() == [key]
     for engine in NAMES:
         with pytest.raises(KeyError, match=key[0]):
-            rd.rounding(key[2], engine).k(*key[:2])
+            rd.rounding(key[2], arithmetic(engine)).k(*key[:2])
 
 
 def test_k_is_the_engines_own_or_the_worst_of_all(recorded_as):

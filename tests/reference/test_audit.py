@@ -32,6 +32,7 @@ from reference.cases import COMBINATIONS, Combination, Shape, cover, draw_case, 
 from reference.losses import LOSSES
 from reference.rounding import ACCUMULATED_IN, DTYPES, HALF, LARGEST, UNIT_ROUNDOFF, rounded
 from reference.running_error import propagate
+from tests.arithmetics import arithmetic
 
 FINE = ("float32", "float64")
 """Formats in which a thousandth is no rounding."""
@@ -105,13 +106,13 @@ def assert_localised(findings, equation, layer):
 
 
 def assert_holds_altogether(case, trace, engine=None):
-    assert_holds(audit(case, trace, engine))
-    assert_holds(audit_composed(case, trace, engine))
-    assert_holds(audit(case, dataclasses.replace(trace, losses=None), engine))
+    assert_holds(audit(case, trace, arithmetic(engine)))
+    assert_holds(audit_composed(case, trace, arithmetic(engine)))
+    assert_holds(audit(case, dataclasses.replace(trace, losses=None), arithmetic(engine)))
     with np.errstate(all="ignore"):
-        bounded = case.dtype not in HALF or np.isfinite(propagate(case, engine).loss)
+        bounded = case.dtype not in HALF or np.isfinite(propagate(case, arithmetic(engine)).loss)
     if bounded:  # in half precision a pole may be within reach, which leaves no bound
-        assert_holds(audit(case, black_box(trace), engine))
+        assert_holds(audit(case, black_box(trace), arithmetic(engine)))
 
 
 @dtypes
@@ -130,7 +131,7 @@ def test_any_honest_trace_holds(combination, dtype, seed):
     case = draw_case(rng, combination, draw_shape(rng), dtype)
     trace = network.trace(case, dtype)
     assert_holds_altogether(case, trace)
-    assert_holds(audit(case, trace, "numpy"))
+    assert_holds(audit(case, trace, arithmetic("numpy")))
 
 
 @dtypes
@@ -394,7 +395,7 @@ def test_a_malformed_black_box_is_refused():
 def allowances(case, trace, engine=None):
     """(equation, layer) -> observed, expected and allowed, as the audit has them."""
     with np.errstate(all="ignore"):
-        checks = list(local(case, trace, rd.rounding(case.dtype, engine)))
+        checks = list(local(case, trace, rd.rounding(case.dtype, arithmetic(engine))))
     return {
         (equation, layer): [np.broadcast_to(part, np.shape(observed)) for part in (observed, expected, allowed)]
         for equation, layer, observed, expected, allowed in checks
@@ -436,11 +437,11 @@ def test_a_number_a_few_allowances_off_is_caught_and_one_within_is_not(combinati
                 left = allowed[index] - abs(observed[index] - at)
                 for sign in (-1, 1):
                     wrong = moved_to(trace, field, layer, index, at + sign * off)
-                    guilty = assert_localised(audit(case, wrong, engine), equation, layer)
+                    guilty = assert_localised(audit(case, wrong, arithmetic(engine)), equation, layer)
                     assert guilty.worst.index == index
                     assert guilty.ratio > 2
                     right = np.nextafter(observed[index] + sign * 0.99 * left, observed[index])
-                    judged = audit(case, moved_to(trace, field, layer, index, right), engine)
+                    judged = audit(case, moved_to(trace, field, layer, index, right), arithmetic(engine))
                     assert_holds([f for f in judged if (f.equation, f.layer) == (equation, layer)])
 
 
@@ -1152,8 +1153,8 @@ def test_every_derivative_of_the_interval_holds_at_a_kink_and_none_outside(name,
         inside = kink.lowest + share * (kink.highest - kink.lowest)
         case, trace = through_a_unit(name, kink.at, dtype, layer, inside)
         for engine in (None, "numpy"):
-            assert_holds(audit(case, trace, engine))
-            assert_holds(audit_composed(case, trace, engine))
+            assert_holds(audit(case, trace, arithmetic(engine)))
+            assert_holds(audit_composed(case, trace, arithmetic(engine)))
         assert_holds(audit(case, black_box(trace)))
         if layer == 1:
             assert_holds(audit_chain(case, trace, 1, trace.delta[1]))
@@ -1161,9 +1162,9 @@ def test_every_derivative_of_the_interval_holds_at_a_kink_and_none_outside(name,
     width = kink.highest - kink.lowest
     for outside in (kink.lowest - 0.3 * width, kink.highest + 0.3 * width, np.nan):
         case, trace = through_a_unit(name, kink.at, dtype, layer, outside)
-        assert_localised(audit(case, trace, "numpy"), equation, layer)
+        assert_localised(audit(case, trace, arithmetic("numpy")), equation, layer)
         if layer == 1:
-            found = audit_jacobian(case, trace, 2, trace.delta[2], vjp_through(case, trace), "numpy")
+            found = audit_jacobian(case, trace, 2, trace.delta[2], vjp_through(case, trace), arithmetic("numpy"))
             assert_localised(found, "13", 1)
 
 
@@ -1178,17 +1179,17 @@ def test_beside_a_kink_one_derivative_holds(name, kink, layer, dtype):
     for steps in (-4, -2, -1, 1, 2, 4):
         z = float(rounded(np.float64(kink.at + steps * step), dtype))
         right = ACTIVATIONS[name].derivative(np.array([[z]])).item()
-        assert_holds(audit(*through_a_unit(name, z, dtype, layer, right), "numpy"))
+        assert_holds(audit(*through_a_unit(name, z, dtype, layer, right), arithmetic("numpy")))
         for other in (kink.lowest, kink.highest):
             if abs(other - right) < 0.5 * width:
                 continue
             case, trace = through_a_unit(name, z, dtype, layer, other)
-            findings = audit(case, trace, "numpy")
+            findings = audit(case, trace, arithmetic("numpy"))
             if abs(z - kink.at) <= kink.reach * rd.rounding(dtype).u:
                 assert_holds(findings)
                 if layer == 1:
                     vjps = vjp_through(case, trace)
-                    assert_holds(audit_jacobian(case, trace, 2, trace.delta[2], vjps, "numpy"))
+                    assert_holds(audit_jacobian(case, trace, 2, trace.delta[2], vjps, arithmetic("numpy")))
             else:
                 assert_localised(findings, equation, layer)
 
@@ -1220,8 +1221,8 @@ def test_a_product_with_the_derivative_at_a_kink_is_allowed_its_rounding(layer, 
         dW = {l: rounded(eq.eq_7a(delta[l], a[l - 1]), dtype) for l in case.layers}
         db = {l: rounded(eq.eq_7b(delta[l]), dtype) for l in case.layers}
         trace = dataclasses.replace(trace, delta=delta, dW=dW, db=db)
-        assert_holds(audit(case, trace, "numpy"))
-        assert_holds(audit(case, black_box(trace), "numpy"))
+        assert_holds(audit(case, trace, arithmetic("numpy")))
+        assert_holds(audit(case, black_box(trace), arithmetic("numpy")))
 
 
 def test_reach_is_met_on_both_sides():
@@ -1269,7 +1270,7 @@ def test_every_derivative_of_the_interval_holds_at_a_kink_of_a_loss_and_none_out
     for share in (0.0, 0.25, 0.5, 1.0, *rng.random((8, len(lowest)))):
         case, trace = on_an_output(*parts, lowest + share * (highest - lowest))
         assert_holds(audit(case, trace))
-        assert_holds(audit(case, trace, "numpy"))
+        assert_holds(audit(case, trace, arithmetic("numpy")))
         assert_holds(audit_composed(case, trace))
         assert_holds(audit(case, black_box(trace)))
     kinked = int(np.argmax(highest - lowest))
@@ -1278,7 +1279,7 @@ def test_every_derivative_of_the_interval_holds_at_a_kink_of_a_loss_and_none_out
         for outside in (highest + reach, lowest - reach):
             factors = np.where(np.arange(len(lowest)) == t, outside, np.where(lowest == highest, lowest, -outside))
             case, trace = on_an_output(*parts, factors)
-            assert_localised(audit(case, trace, "numpy"), "9", 1)
+            assert_localised(audit(case, trace, arithmetic("numpy")), "9", 1)
     case, trace = on_an_output(*parts, np.full(len(lowest), np.nan))
     assert_localised(audit(case, trace), "9", 1)
 
@@ -1297,7 +1298,7 @@ def test_a_kink_of_the_output_and_of_the_loss_at_once(dtype):
     for beyond in (-1.25, 1.25):
         delta = np.array([[beyond, -1.0]])
         trace = dataclasses.replace(trace, delta={1: delta}, dW={1: eq.eq_7a(delta, case.x)}, db={1: eq.eq_7b(delta)})
-        assert_localised(audit(case, trace, "numpy"), "9", 1)
+        assert_localised(audit(case, trace, arithmetic("numpy")), "9", 1)
 
 
 @dtypes
@@ -1307,8 +1308,8 @@ def test_beside_a_kink_of_a_loss_one_derivative_holds(loss, dtype):
     z = 1 + 2 * UNIT_ROUNDOFF[dtype]
     wrong = {"absolute_error": -1.0, "hinge": -1.0}[loss]
     right = {"absolute_error": 1.0, "hinge": 0.0}[loss]
-    assert_holds(audit(*on_an_output("identity", loss, dtype, [z], [1.0], [right]), "numpy"))
-    assert_localised(audit(*on_an_output("identity", loss, dtype, [z], [1.0], [wrong]), "numpy"), "9", 1)
+    assert_holds(audit(*on_an_output("identity", loss, dtype, [z], [1.0], [right]), arithmetic("numpy")))
+    assert_localised(audit(*on_an_output("identity", loss, dtype, [z], [1.0], [wrong]), arithmetic("numpy")), "9", 1)
 
 
 # --- beyond what a format can do
@@ -1341,9 +1342,9 @@ def test_an_honest_overflow_holds(dtype):
     assert trace.losses[0] == trace.loss == np.inf
     assert trace.dW[1].item() == np.inf
     for engine in (None, "numpy"):
-        assert_holds(audit(case, trace, engine))
-        assert_holds(audit(case, black_box(trace), engine))
-        assert_holds(audit_composed(case, trace, engine))
+        assert_holds(audit(case, trace, arithmetic(engine)))
+        assert_holds(audit(case, black_box(trace), arithmetic(engine)))
+        assert_holds(audit_composed(case, trace, arithmetic(engine)))
 
 
 @pytest.mark.parametrize("dtype", OVERFLOWING)
@@ -1469,8 +1470,11 @@ def test_weights_that_are_read_as_zero_hold_for_an_engine_that_does_so_alone(dty
     honest = network.trace(case.with_parameters(read, b))
     assert not honest.z[1].any()
     assert not honest.delta[1].any()
-    assert_holds([*audit(case, honest, "jax-jit"), *audit_composed(case, honest, "jax-jit")])
-    assert {(f.equation, f.layer) for f in audit(case, honest, "numpy") if not f.holds} == {("z", 1), ("14", 1)}
+    assert_holds([*audit(case, honest, arithmetic("jax-jit")), *audit_composed(case, honest, arithmetic("jax-jit"))])
+    assert {(f.equation, f.layer) for f in audit(case, honest, arithmetic("numpy")) if not f.holds} == {
+        ("z", 1),
+        ("14", 1),
+    }
 
 
 @pytest.mark.parametrize("dtype", FLUSHED)
@@ -1478,12 +1482,14 @@ def test_a_residual_that_is_read_as_zero_has_any_sign_for_an_engine_that_does_so
     tiny = rd.UNDERFLOW[dtype] / 4
     for slope in (-1.0, 0.0, 1.0):
         case, trace = on_an_output("identity", "absolute_error", dtype, [tiny], [2 * tiny], [slope])
-        assert_holds([*audit(case, trace, "jax-jit"), *audit_composed(case, trace, "jax-jit")])
+        assert_holds([*audit(case, trace, arithmetic("jax-jit")), *audit_composed(case, trace, arithmetic("jax-jit"))])
         if slope != -1:
-            assert_localised(audit(case, trace, "torch-eager"), "9", 1)
+            assert_localised(audit(case, trace, arithmetic("torch-eager")), "9", 1)
     case, trace = on_an_output("identity", "absolute_error", dtype, [tiny], [2 * tiny], [1.5])
-    assert_localised(audit(case, trace, "jax-jit"), "9", 1)
+    assert_localised(audit(case, trace, arithmetic("jax-jit")), "9", 1)
     far = 8 * rd.UNDERFLOW[dtype]
     assert_localised(
-        audit(*on_an_output("identity", "absolute_error", dtype, [far], [2 * far], [1.0]), "jax-jit"), "9", 1
+        audit(*on_an_output("identity", "absolute_error", dtype, [far], [2 * far], [1.0]), arithmetic("jax-jit")),
+        "9",
+        1,
     )

@@ -17,6 +17,7 @@ from reference.cases import COMBINATIONS, Combination, Shape, draw_case, draw_sh
 from reference.diagnosis import diagnose, diagnose_update, digits, orders, proportion, tf32, times
 from reference.losses import LOSSES
 from reference.rounding import DTYPES, HALF, UNIT_ROUNDOFF, rounded
+from tests.arithmetics import arithmetic
 
 FINE = ("float64", "float32")
 """Formats in which a single number tells a mistake from a coincidence."""
@@ -847,8 +848,8 @@ def test_an_engine_is_diagnosed_with_its_own_accuracy(engine, engine_named, dtyp
     for what in ("14: W transposed", "7a: transposed", "9: sum over t"):
         plant = PLANTS[what]
         wrong = planted(plant, case, honest)
-        guilty = first_break(audit(case, wrong, engine))
-        assert diagnose(case, wrong, guilty, engine) == plant.said
+        guilty = first_break(audit(case, wrong, arithmetic(engine)))
+        assert diagnose(case, wrong, guilty, arithmetic(engine)) == plant.said
 
 
 # --- the update

@@ -17,6 +17,7 @@ from reference.optimisers import (
     needs,
     optimiser,
 )
+from tests.arithmetics import arithmetic
 
 F = Fraction
 N, STEPS = 400, 8
@@ -64,7 +65,7 @@ def breaks(audited, made, dtype, engine="numpy", **how):
     """The lines that do not hold, in any step."""
     found = []
     for step in steps(made, dtype, **how):
-        findings = audit_step(audited, dtype, *step, 1, engine)
+        findings = audit_step(audited, dtype, *step, 1, arithmetic(engine))
         assert [f.equation for f in findings] == [f"{audited.name}: {line}" for line in audited.observed]
         found += [finding for finding in findings if not finding.holds]
     return found
@@ -412,7 +413,7 @@ def test_an_honest_step_uses_much_of_its_allowance(name):
     worst = 0.0
     o = OPTIMISERS[name]
     for step in steps(o, "float32"):
-        worst = max([worst, *(finding.ratio for finding in audit_step(o, "float32", *step, 1, "numpy"))])
+        worst = max([worst, *(finding.ratio for finding in audit_step(o, "float32", *step, 1, arithmetic("numpy")))])
     assert 0.4 < worst <= 1
 
 
@@ -717,7 +718,7 @@ def test_a_finding_names_the_line_the_layer_and_the_element():
     o, (w, state, g, new_w, new_state) = one_step()
     v = new_state["v"].copy()
     v[7] *= 1 + 1e-5
-    findings = audit_step(o, "float32", w, state, g, new_w, new_state | {"v": v}, 3, "numpy")
+    findings = audit_step(o, "float32", w, state, g, new_w, new_state | {"v": v}, 3, arithmetic("numpy"))
     assert [f.equation for f in findings] == ["adam: t", "adam: m", "adam: v", "adam: w"]
     assert {f.layer for f in findings} == {3}
     assert [f.elements for f in findings] == [1, N, N, N]
@@ -735,7 +736,7 @@ def test_a_nan_never_holds(which):
     changed[which] = changed[which].copy()
     changed[which][0] = np.nan
     new_w = changed.pop("w")
-    findings = {f.equation: f for f in audit_step(o, "float32", w, state, g, new_w, changed, 1, "numpy")}
+    findings = {f.equation: f for f in audit_step(o, "float32", w, state, g, new_w, changed, 1, arithmetic("numpy"))}
     assert not findings[f"adam: {which}"].holds
 
 
@@ -764,9 +765,9 @@ def test_an_infinity_is_right_where_the_format_ends_and_wrong_elsewhere():
     made = {"t": 1, "m": 0.1 * g, "v": np.array([np.inf, 0.001])}
     made |= {name: rd.rounded(made[name], "float32") for name in ("m", "v")}
     new_w = rd.rounded(np.array([0.0, -1e-3 / (1 + 1e-8)]), "float32")
-    assert all(f.holds for f in audit_step(o, "float32", w, state, g, new_w, made, 1, "numpy"))
+    assert all(f.holds for f in audit_step(o, "float32", w, state, g, new_w, made, 1, arithmetic("numpy")))
     made["v"] = np.array([made["v"][0], np.inf])
-    v = audit_step(o, "float32", w, state, g, new_w, made, 1, "numpy")[2]
+    v = audit_step(o, "float32", w, state, g, new_w, made, 1, arithmetic("numpy"))[2]
     assert (v.equation, v.holds, v.worst.index) == ("adam: v", False, (1,))
 
 
@@ -778,14 +779,14 @@ def test_an_engine_without_a_name_may_have_its_β_in_float32():
     v = ((np.float32(1) - beta2) * g.astype(np.float32) ** 2).astype(np.float64)
     _, honest = o.update(g.astype(np.float32), o.init(w.astype(np.float32)), w.astype(np.float32))
     for engine, holds in ((None, True), ("numpy", False)):
-        found = audit_step(o, "float32", w, o.init(w), g, w, {**honest, "v": v}, 1, engine)[2]
+        found = audit_step(o, "float32", w, o.init(w), g, w, {**honest, "v": v}, 1, arithmetic(engine))[2]
         assert (found.equation, found.holds) == ("adam: v", holds)
 
 
 def test_a_centred_root_of_what_underflow_made_negative_is_not_held():
     o, w, g = optimiser("rmsprop_centred"), np.zeros(1), rd.rounded(np.array([1e-3]), "float16")
     made = {"v": np.zeros(1), "a": rd.rounded(0.01 * g, "float16")}  # 0.01 g² underflows, the square of a does not
-    v, a, new_w = audit_step(o, "float16", w, o.init(w), g, np.array([np.nan]), made, 1, "torch-eager")
+    v, a, new_w = audit_step(o, "float16", w, o.init(w), g, np.array([np.nan]), made, 1, arithmetic("torch-eager"))
     assert v.holds
     assert a.holds
     assert (new_w.equation, new_w.holds) == ("rmsprop_centred: w", False)

@@ -18,8 +18,10 @@ from reference import accuracy, activations
 from reference import equations as eq
 from reference import rounding as rd
 from reference.activations import ACTIVATIONS, HIDDEN
+from reference.arithmetic import Arithmetic
 from reference.cases import draw_labels
 from reference.losses import LOSSES
+from tests.arithmetics import arithmetic
 from tests.reference import exact
 
 U = rd.UNIT_ROUNDOFF["float32"]
@@ -52,20 +54,21 @@ def test_constants_are_those_of_the_format(dtype):
 @pytest.mark.parametrize("engine", [None, *ENGINES, "mine"])
 @pytest.mark.parametrize("dtype", rd.DTYPES)
 def test_rounding_is_that_of_the_engine_and_of_the_reference(dtype, engine):
-    r = rd.rounding(dtype, engine)
+    r = rd.rounding(dtype, arithmetic(engine))
     half, reference = dtype in rd.HALF, 2.0**-53
     assert r.u == rd.UNIT_ROUNDOFF[dtype] + reference
     assert r.v == (2.0**-24 if half else rd.UNIT_ROUNDOFF[dtype]) + reference
-    assert (r.dtype, r.engine) == (dtype, engine)
+    assert (r.dtype, r.arithmetic) == (dtype, arithmetic(engine))
+    undeclared = engine in (None, "mine")
     assert (r.underflow, r.largest) == (rd.UNDERFLOW[dtype], rd.LARGEST[dtype])
-    reads = dtype != "float16" and engine in (None, "jax-jit", "jax-whole")
+    reads = dtype != "float16" and (undeclared or engine in ("jax-jit", "jax-whole"))
     assert r.read == (float(ml_dtypes.finfo(rd.FORMATS[dtype]).smallest_normal) if reads else 0)
-    assert r.mean_of_all == (engine in (None, "torch-eager"))
+    assert r.mean_of_all == (undeclared or engine == "torch-eager")
     assert r.stored == (r.u if half else 0)
-    assert r.operand == (r.u if engine == "jax-whole" or (half and engine is None) else 0)
-    assert r.sums == (r.v if engine in ("numpy", "torch-eager", "mine") else r.u)
+    assert r.operand == (r.u if engine == "jax-whole" or (half and undeclared) else 0)
+    assert r.sums == (r.v if engine in ("numpy", "torch-eager") else r.u)
     for what in ("value", "derivative"):
-        assert r.k("tanh", what) == accuracy.k("tanh", what, dtype, engine)
+        assert r.k("tanh", what) == accuracy.k("tanh", what, dtype, arithmetic(engine).accuracy)
 
 
 def test_rounding_to_a_format_gives_its_nearest_number():
@@ -256,7 +259,9 @@ def test_a_softmax_of_two_stored_in_half_precision_is_within_its_allowance(dtype
     f = ACTIVATIONS["softmax"]
     z = rd.rounded(np.random.default_rng(0).normal(size=(4000, 2)) * np.array([[1.0], [0.1]] * 2000), dtype)
     for engine in (None, *ENGINES):
-        ratio = np.abs(rd.rounded(f.value(z), dtype) - f.value(z)) / rd.value_error(f, z, rd.rounding(dtype, engine))
+        ratio = np.abs(rd.rounded(f.value(z), dtype) - f.value(z)) / rd.value_error(
+            f, z, rd.rounding(dtype, arithmetic(engine))
+        )
         assert ratio.max() <= 1, f"{engine}: rounding is {ratio.max()} of what is allowed, but should be at most 1"
 
 
@@ -314,7 +319,7 @@ def test_an_underflow_within_the_formula_is_allowed(name, part):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_stored_result_may_err_by_u_times_its_size_whatever_was_measured(dtype, engine):
     """Up to 20, where k_f was measured, z − 1 is a number of bfloat16; above 256 it is none: there every other is."""
-    f, r = ACTIVATIONS["tanhshrink"], rd.rounding(dtype, engine)
+    f, r = ACTIVATIONS["tanhshrink"], rd.rounding(dtype, arithmetic(engine))
     z = 1 / rd.UNIT_ROUNDOFF[dtype] + np.arange(2.0, 64, 2)
     stored = rd.rounded(f.value(z), dtype)
     off = np.abs(stored - f.value(z))
@@ -326,7 +331,7 @@ def test_a_stored_result_may_err_by_u_times_its_size_whatever_was_measured(dtype
 def test_a_function_that_rounds_nothing_has_no_stored_result():
     z = np.array([[300.0]])
     for name in EXACT:
-        assert rd.value_error(ACTIVATIONS[name], z, rd.rounding("bfloat16", "numpy")) < 1e-30
+        assert rd.value_error(ACTIVATIONS[name], z, rd.rounding("bfloat16", arithmetic("numpy"))) < 1e-30
 
 
 def stepwise(name, z, dtype):
@@ -348,7 +353,7 @@ def test_exponents_that_are_rounded_are_within_the_allowance(name, dtype, size):
     """z_t − m = −67 is off by up to 67 u = 0.26 in bfloat16, which e^… turns into 0.3."""
     rng = np.random.default_rng(3)
     z = rd.rounded(rng.uniform(-size, size, size=(4000, 6)), dtype)
-    f, r = ACTIVATIONS[name], rd.rounding(dtype, "jax-jit")
+    f, r = ACTIVATIONS[name], rd.rounding(dtype, arithmetic("jax-jit"))
     off = np.abs(stepwise(name, z, dtype) - f.value(z))
     least = rd.exponents_error(f, z, r) + r.stored * np.abs(f.value(z)) + 2 * r.underflow
     worst = (off / least).max()
@@ -359,7 +364,7 @@ def test_exponents_that_are_rounded_are_within_the_allowance(name, dtype, size):
 def test_as_measured_alone_exponents_would_be_a_false_alarm():
     """k_f was measured up to 20, where what does not grow with the exponents is most of the scale."""
     z = rd.rounded(np.random.default_rng(3).uniform(-60, 60, size=(40_000, 2)), "bfloat16")
-    f, r = ACTIVATIONS["softmax"], rd.rounding("bfloat16", "jax-jit")
+    f, r = ACTIVATIONS["softmax"], rd.rounding("bfloat16", arithmetic("jax-jit"))
     off = np.abs(stepwise("softmax", z, "bfloat16") - f.value(z))
     assert (off > r.k("softmax", "value") * r.u * f.value_scale(z) + r.underflow * rd.amplified(f, z)).any()
     assert (off <= rd.value_error(f, z, r)).all()
@@ -369,7 +374,7 @@ def test_as_measured_alone_exponents_would_be_a_false_alarm():
 def test_the_softmax_of_a_stored_log_softmax_is_within_the_allowance(dtype):
     """e^a, as autodiff takes log-softmax back: with e^−60, each rounding of −60 is one of 60 u."""
     z = rd.rounded(np.random.default_rng(4).uniform(-60, 60, size=(4000, 3)), dtype)
-    f, r = ACTIVATIONS["log_softmax"], rd.rounding(dtype, "jax-jit")
+    f, r = ACTIVATIONS["log_softmax"], rd.rounding(dtype, arithmetic("jax-jit"))
     if dtype == "float64":
         computed = np.exp(activations.log_softmax(z))
     elif dtype == "float32":
@@ -408,14 +413,14 @@ def test_half_of_a_subnormal_number_may_count_twice_in_an_exponential(name, alph
         "selu": (z, rd.rounded(np.array([activations.SELU_ALPHA, activations.SELU_SCALE]), "float16")),
     }[name]
     off = np.abs(halved(*steps, "float16") - f.value(z))
-    r = rd.rounding("float16", "jax-jit")
+    r = rd.rounding("float16", arithmetic("jax-jit"))
     assert (off <= rd.value_error(f, z, r)).all()
     assert off.max() > rd.value_error(f, z, r).min() / 4
 
 
 def test_without_the_halving_selu_would_be_a_false_alarm():
     """XLA's float16: z of −101 steps becomes −100, and SELU −175 steps in place of −177.6."""
-    z, r = np.array([-101 * 2.0**-24]), rd.rounding("float16", "jax-jit")
+    z, r = np.array([-101 * 2.0**-24]), rd.rounding("float16", arithmetic("jax-jit"))
     off = np.abs(-175 * 2.0**-24 - ACTIVATIONS["selu"].value(z))
     without = (
         rd.value_error(ACTIVATIONS["selu"], z, r) - 3 * activations.SELU_SCALE * activations.SELU_ALPHA * r.underflow
@@ -427,7 +432,7 @@ def test_without_the_halving_selu_would_be_a_false_alarm():
 def test_what_is_read_as_zero_is_allowed_to_an_engine_that_does_so_alone(dtype):
     below = rd.UNDERFLOW[dtype] * (1 - 2.0**-7)
     large, tiny, none = np.full((2, 3), 12.0), np.full((4, 3), below), np.zeros(4)
-    flushing, keeping = rd.rounding(dtype, "jax-jit"), rd.rounding(dtype, "numpy")
+    flushing, keeping = rd.rounding(dtype, arithmetic("jax-jit")), rd.rounding(dtype, arithmetic("numpy"))
     for W, a in ((tiny, large), (12 * np.ones((4, 3)), np.full((2, 3), below))):
         z = eq.total_input(W, none, a)
         assert (z <= rd.total_input_error(W, none, a, flushing)).all()
@@ -445,7 +450,7 @@ def test_what_is_read_as_zero_is_allowed_to_an_engine_that_does_so_alone(dtype):
 
 def test_nothing_is_read_as_zero_in_float16():
     for engine in (None, *ENGINES):
-        assert rd.read_as_zero(np.ones((2, 2)), np.ones((2, 2)), rd.rounding("float16", engine)) == 0
+        assert rd.read_as_zero(np.ones((2, 2)), np.ones((2, 2)), rd.rounding("float16", arithmetic(engine))) == 0
 
 
 @pytest.mark.parametrize("dtype", rd.DTYPES)
@@ -479,7 +484,7 @@ def test_a_residual_that_is_read_as_zero_is_at_the_kink():
         ("numpy", [1, -1, 1, -1, 1], [1, -1, 1, -1, 1]),
         ("torch-eager", [1, -1, 1, -1, 1], [1, -1, 1, -1, 1]),
     ):
-        ends = rd.interval(loss, a, y, rd.rounding("float32", engine))
+        ends = rd.interval(loss, a, y, rd.rounding("float32", arithmetic(engine)))
         assert np.array_equal(ends, [[lowest], [highest]])
 
 
@@ -487,7 +492,7 @@ def test_the_mean_of_all_components_underflows_n_times_as_early():
     """torch multiplies a − y by 2/(N n) first: in float16, 4/2048 of 0.0017 is known to 55 steps, not to 2¹⁰."""
     z, loss, f = np.zeros((4, 256)), LOSSES["half_squared_error"], ACTIVATIONS["identity"]
     errors = {
-        engine: rd.eq_9_error(loss, f, z, z, z, rd.rounding("float16", engine)) / rd.UNDERFLOW["float16"]
+        engine: rd.eq_9_error(loss, f, z, z, z, rd.rounding("float16", arithmetic(engine))) / rd.UNDERFLOW["float16"]
         - 1  # of a − y
         for engine in ("torch-eager", "jax-jit", "numpy", None)
     }
@@ -656,7 +661,7 @@ def assert_needed(error, allowed, r, term):
 @halves
 def test_a_total_input_is_stored_twice(dtype):
     """Wa = 1 + u is stored as 1, and so is 1 + u once more: z = 1 + 2u is reported as 1."""
-    u, r = spaced(dtype), rd.rounding(dtype, "torch-eager")
+    u, r = spaced(dtype), rd.rounding(dtype, arithmetic("torch-eager"))
     W, b, a = column(1.0, u).T, np.array([u]), np.ones((1, 2))
     stored = rd.rounded(rd.rounded(eq.total_input(W, 0 * b, a), dtype) + b, dtype)
     error = eq.total_input(W, b, a) - stored
@@ -672,7 +677,7 @@ def test_a_total_input_is_stored_twice(dtype):
 @halves
 def test_gradients_and_losses_are_stored(dtype):
     """Sums of 1 and u, accumulated exactly and stored as 1."""
-    u, r = spaced(dtype), rd.rounding(dtype, "torch-eager")
+    u, r = spaced(dtype), rd.rounding(dtype, arithmetic("torch-eager"))
     d, one = column(1.0, u), np.ones((2, 1))
     for exact_sum, allowed in (
         (eq.eq_7a(d, one), lambda r: rd.eq_7a_error(d, one, r)),
@@ -688,7 +693,7 @@ def test_gradients_and_losses_are_stored(dtype):
 @halves
 def test_the_total_loss_is_stored_three_times(dtype):
     """L_i, their sum and its quotient by N: with N = 3 each rounds in its turn, and down."""
-    u, r = spaced(dtype), rd.rounding(dtype, "torch-eager")
+    u, r = spaced(dtype), rd.rounding(dtype, arithmetic("torch-eager"))
     terms = column(1 + u, 1 + u, 1 + u)
     partial = rd.rounded(terms, dtype)
     found = rd.rounded(rd.rounded(partial.sum(), dtype) / 3, dtype)
@@ -698,7 +703,7 @@ def test_the_total_loss_is_stored_three_times(dtype):
 @halves
 def test_a_hidden_error_term_is_stored_and_so_are_its_products(dtype):
     """δW = 1 + u is stored as 1; 1 · f' with f' = 1 + 2u, in two factors, is stored twice."""
-    u, r = spaced(dtype), rd.rounding(dtype, "torch-eager")
+    u, r = spaced(dtype), rd.rounding(dtype, arithmetic("torch-eager"))
     delta, W, df = column(1.0, u).T, np.ones((2, 1)), np.array([[1 + 2 * u]])
     stored = rd.rounded(rd.rounded(eq.eq_14(np.ones_like(df), delta, W), dtype) * df, dtype)
     error = (eq.eq_14(df, delta, W) - stored).item()
@@ -710,7 +715,7 @@ def test_a_hidden_error_term_is_stored_and_so_are_its_products(dtype):
 @halves
 def test_plain_sums_may_be_accumulated_in_half(dtype, engine):
     """1 + u + u + …, each sum rounded: it stays 1, however many there are."""
-    u, r = spaced(dtype), rd.rounding(dtype, engine)
+    u, r = spaced(dtype), rd.rounding(dtype, arithmetic(engine))
     delta = column(1.0, *[u] * 15)
     total = 0.0
     for number in delta[:, 0]:
@@ -720,7 +725,7 @@ def test_plain_sums_may_be_accumulated_in_half(dtype, engine):
     alone = dataclasses.replace(r, operand=0.0)
     assert_needed(error, lambda r: rd.eq_7b_error(delta, r), alone, "sums")
     for other in ("numpy", "torch-eager"):
-        assert error > rd.eq_7b_error(delta, rd.rounding(dtype, other)), f"{other} accumulates in float32"
+        assert error > rd.eq_7b_error(delta, rd.rounding(dtype, arithmetic(other))), f"{other} accumulates in float32"
 
 
 @halves
@@ -743,7 +748,7 @@ def test_an_operand_may_be_used_before_it_was_rounded(dtype):
         error = rd.rounded(np.squeeze(unrounded), dtype)  # the sum of what is reported is 0
         assert_needed(error, allowed, r, "operand")
         for other in ("numpy", "torch-eager", "jax-jit"):
-            assert error > np.squeeze(allowed(rd.rounding(dtype, other))), f"{other} rounds every result"
+            assert error > np.squeeze(allowed(rd.rounding(dtype, arithmetic(other)))), f"{other} rounds every result"
 
 
 @halves
@@ -836,7 +841,7 @@ def half_layer(dtype, fused, seed, scale):
     )
     use_a, use_delta = engine.operand(rng, a), engine.operand(rng, delta)
     store = engine.store
-    r = rd.rounding(dtype, None if fused else "torch-eager")
+    r = rd.rounding(dtype, arithmetic(None if fused else "torch-eager"))
     summed, size = delta @ W, np.abs(delta) @ np.abs(W)
     zero = np.zeros_like(df)
     yield "z", store(store(use_a @ W.T) + b), eq.total_input(W, b, a), rd.total_input_error(W, b, a, r)
@@ -867,7 +872,7 @@ def test_float32_has_none_of_these_terms_and_half_is_far_wider(dtype):
     for equation, (_, error, _) in EQUATIONS.items():
         if equation in ("2a", "2b"):
             continue
-        wide_, narrow = error(d, rd.rounding(dtype, "numpy")), error(d, R)
+        wide_, narrow = error(d, rd.rounding(dtype, arithmetic("numpy"))), error(d, R)
         assert np.median(wide_ / narrow) > 100, equation
 
 
@@ -1000,3 +1005,36 @@ def test_a_carried_value_bounds_the_movement(name, size):
     allowed = rd.carried_value(f, z, error) * (1 + 1e-9) + 0.5 * size**2 + 1e-12
     for share in np.linspace(-1, 1, 21):
         assert (np.abs(f.value(z + share * error) - f.value(z)) <= allowed).all()
+
+
+# --- what an engine may declare
+
+
+@pytest.mark.parametrize("narrow", ["bfloat16", "float16"])
+def test_products_of_operands_that_are_rounded_before_are_within_what_is_declared(narrow):
+    """z, ∂L/∂W and δ of a hidden layer, from operands in a narrower format; undeclared, they are not allowed."""
+    rng = np.random.default_rng(5)
+    W, b, a = (rd.rounded(rng.normal(size=shape), "float32") for shape in ((40, 60), (40,), (30, 60)))
+    delta = rd.rounded(rng.normal(size=(30, 40)), "float32")
+    declared, undeclared = (rd.rounding("float32", Arithmetic(operands=name)) for name in (narrow, None))
+    near_W, near_a, near_delta = (rd.rounded(x, narrow) for x in (W, a, delta))
+    error = np.abs(near_a @ near_W.T - a @ W.T)
+    assert (error <= rd.total_input_error(W, b, a, declared)).all()
+    assert (error > rd.total_input_error(W, b, a, undeclared)).any()
+    error = np.abs(near_delta.T @ near_a - delta.T @ a) / len(delta)
+    assert (error <= rd.eq_7a_error(delta, a, declared)).all()
+    assert (error > rd.eq_7a_error(delta, a, undeclared)).any()
+    error, sizes = np.abs(near_delta @ near_W - delta @ W), np.abs(delta) @ np.abs(W)
+    ones, zeros = np.ones_like(sizes), np.zeros_like(sizes)
+    allowed = [rd.eq_14_error(ones, zeros, delta @ W, sizes, len(W), r) for r in (declared, undeclared)]
+    assert (error <= allowed[0]).all()
+    assert (error > allowed[1]).any()
+
+
+@pytest.mark.parametrize("dtype", rd.DTYPES)
+def test_a_format_that_is_declared_stands_for_the_wider_of_it_and_the_cases_own(dtype):
+    r = rd.rounding(dtype, Arithmetic(accumulates_in="float64", sums_in="float64"))
+    assert r.v == r.sums == 2 * 2.0**-53
+    assert r.stored == (0 if dtype == "float64" else r.u)
+    narrow = rd.rounding(dtype, Arithmetic(accumulates_in="float16", sums_in="float16"))
+    assert narrow.v == narrow.sums == min(rd.UNIT_ROUNDOFF[dtype], 2.0**-11) + 2.0**-53

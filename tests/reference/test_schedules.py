@@ -14,6 +14,7 @@ from adapters.jax import optimisers as jax_optimisers
 from adapters.torch import optimisers
 from reference.audit import MalformedTrace
 from reference.schedules import FORMULAS, Schedule, audit_rate
+from tests.arithmetics import arithmetic
 from tests.reference.exact import Precision, ball
 
 RATE = 0.3
@@ -148,7 +149,7 @@ def of_optax(schedule, steps, x64):
 
 def audited(schedule, rates, dtype, engine):
     """The findings of the η of every step, the first being 0."""
-    return [audit_rate(schedule, RATE, t, float(rate), dtype, engine) for t, rate in enumerate(rates)]
+    return [audit_rate(schedule, RATE, t, float(rate), dtype, arithmetic(engine)) for t, rate in enumerate(rates)]
 
 
 def worst(findings):
@@ -252,7 +253,7 @@ def test_another_rate_is_found(schedule, wrong, dtype, engine):
     """At a step where the staircase falls, and the next is another."""
     for t in (5, 10, 55):
         shifted = t - 1 if wrong == "a step early" else t
-        finding = audit_rate(schedule, RATE, shifted, WRONG[wrong](schedule, shifted), dtype, engine)
+        finding = audit_rate(schedule, RATE, shifted, WRONG[wrong](schedule, shifted), dtype, arithmetic(engine))
         assert (finding.equation, finding.layer, finding.elements) == ("schedule: η", 0, 1)
         assert not finding.holds, finding
 
@@ -262,10 +263,10 @@ def test_another_rate_is_found(schedule, wrong, dtype, engine):
 def test_another_rate_is_found_however_small_it_has_become(schedule, engine):
     """The allowance falls with η_t: at 2⁻⁹⁰ η, twice as much is as wrong as at first."""
     t = next(t for t in range(10_000) if schedule.rate(RATE, t) < RATE * 2.0**-90)
-    assert audit_rate(schedule, RATE, t, schedule.rate(RATE, t), "float32", engine).holds
-    assert not audit_rate(schedule, RATE, t, 2 * schedule.rate(RATE, t), "float32", engine).holds
-    assert not audit_rate(schedule, RATE, t, schedule.rate(RATE, t) * (1 + 1e-3), "float32", engine).holds
-    assert not audit_rate(schedule, RATE, t, 0.0, "float32", engine).holds
+    assert audit_rate(schedule, RATE, t, schedule.rate(RATE, t), "float32", arithmetic(engine)).holds
+    assert not audit_rate(schedule, RATE, t, 2 * schedule.rate(RATE, t), "float32", arithmetic(engine)).holds
+    assert not audit_rate(schedule, RATE, t, schedule.rate(RATE, t) * (1 + 1e-3), "float32", arithmetic(engine)).holds
+    assert not audit_rate(schedule, RATE, t, 0.0, "float32", arithmetic(engine)).holds
 
 
 @pytest.mark.parametrize("schedule", FALLING_OR_RISING, ids=named)
@@ -280,24 +281,24 @@ def test_an_engine_is_held_to_the_format_that_it_computes_in(schedule):
         (None, "bfloat16", True),
         (None, "float64", False),
     ):
-        assert audit_rate(schedule, RATE, 10, float(np.float32(rate)), dtype, engine).holds is holds
+        assert audit_rate(schedule, RATE, 10, float(np.float32(rate)), dtype, arithmetic(engine)).holds is holds
 
 
 def test_a_step_is_found_at_the_end_of_ten_thousand():
     for schedule in (Schedule("cosine", {"steps": STEPS, "lowest": 0.1}), Schedule("exponential", {"factor": 0.999})):
         for engine, dtype in (("torch-eager", "float64"), ("jax-jit", "float32")):
             t = STEPS // 2
-            assert audit_rate(schedule, RATE, t, schedule.rate(RATE, t), dtype, engine).holds
-            assert not audit_rate(schedule, RATE, t, schedule.rate(RATE, t + 1), dtype, engine).holds
+            assert audit_rate(schedule, RATE, t, schedule.rate(RATE, t), dtype, arithmetic(engine)).holds
+            assert not audit_rate(schedule, RATE, t, schedule.rate(RATE, t + 1), dtype, arithmetic(engine)).holds
 
 
 def test_a_staircase_that_is_none_is_found():
     schedule = Schedule("step", {"every": 10, "factor": 0.5})
     for t in range(1, 10):
         smooth = RATE * 0.5 ** (t / 10)
-        assert not audit_rate(schedule, RATE, t, smooth, "float32", "jax-jit").holds
+        assert not audit_rate(schedule, RATE, t, smooth, "float32", arithmetic("jax-jit")).holds
     smoothed = Schedule("exponential", {"factor": 0.5**0.1})
-    assert not audit_rate(smoothed, RATE, 5, RATE, "float32", "jax-jit").holds
+    assert not audit_rate(smoothed, RATE, 5, RATE, "float32", arithmetic("jax-jit")).holds
 
 
 def test_a_cosine_that_rises_again_is_found():
@@ -310,12 +311,12 @@ def test_a_cosine_that_rises_again_is_found():
 def test_another_lowest_is_found():
     schedule = Schedule("cosine", {"steps": 10, "lowest": 0.1})
     other = Schedule("cosine", {"steps": 10, "lowest": 0.1001})
-    assert not audit_rate(schedule, RATE, 10, other.rate(RATE, 10), "float32", "jax-jit").holds
+    assert not audit_rate(schedule, RATE, 10, other.rate(RATE, 10), "float32", arithmetic("jax-jit")).holds
 
 
 def test_an_eta_of_another_shape_is_malformed():
     with pytest.raises(MalformedTrace, match="shape"):
-        audit_rate(Schedule(), RATE, 0, np.full(2, RATE), "float32", "jax-jit")
+        audit_rate(Schedule(), RATE, 0, np.full(2, RATE), "float32", arithmetic("jax-jit"))
 
 
 def test_optax_steps_one_step_late_for_some_periods_when_compiled():

@@ -18,6 +18,7 @@ from reference.optimisers import OPTIMISERS, optimiser
 from reference.rounding import ACCUMULATED_IN, DTYPES, FORMATS, HALF, UNIT_ROUNDOFF, rounded
 from reference.schedules import Schedule
 from reference.training import Plan, audit_training, clip, descent, draw_batches, is_descent, train, update
+from tests.arithmetics import arithmetic
 
 
 def small_case(dtype="float64"):
@@ -257,7 +258,7 @@ def audited(plan, steps, case, wrong=lambda step: step, meant=None, engine=None)
     state, found = meant.start(case.W, case.b, case.dtype), []
     for number, (made, batch) in enumerate(zip(steps, plan.batches, strict=True)):
         now = case.with_parameters(made.W, made.b).on_batch(case.x[batch], case.y[batch])
-        found.append(audit_training(now, meant, number, state, wrong(made), engine))
+        found.append(audit_training(now, meant, number, state, wrong(made), arithmetic(engine)))
         state = made.new_state
     return found
 

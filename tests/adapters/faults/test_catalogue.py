@@ -25,6 +25,7 @@ from reference.network import trace
 from reference.rounding import LARGEST
 from reports.faults import kill_matrix
 from tests.adapters.faults.samples import AT_OUTPUT, BACKWARD, as_it_is
+from tests.arithmetics import arithmetic
 
 SEED = 0
 
@@ -193,7 +194,7 @@ def test_a_nan_is_named_by_its_element(engine, name, index):
     fault = FAULTS[name]
     case = initial(fault.network, "float32", SEED)
     with kill_matrix.quiet():
-        guilty = au.first_break(au.audit(case, planted(engine, fault).trace(case), engine))
+        guilty = au.first_break(au.audit(case, planted(engine, fault).trace(case), arithmetic(engine)))
     assert guilty.worst.index == index
     assert np.isnan(guilty.ratio)
 

@@ -14,6 +14,7 @@ from reference.audit import audit, first_break
 from reference.network import trace
 from reference.rounding import LARGEST
 from tests.adapters.faults.samples import BACKWARD, OTHER_NETWORKS, ROUNDED, planted_at, to_round
+from tests.arithmetics import arithmetic
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +28,14 @@ def strictly(engine_named):
 def test_an_honest_step_at_any_site_is_no_fault(site, name):
     """A rule of one's own that is right holds: what is found elsewhere is the fault, not the detour."""
     case = initial("tanh", name, 0)
-    guilty = first_break(audit(case, PlantedJax(planted_at(site)).trace(case), "jax-jit"))
+    guilty = first_break(audit(case, PlantedJax(planted_at(site)).trace(case), arithmetic("jax-jit")))
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
 @pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network):
     case = initial(network, "float32", 0)
-    guilty = first_break(audit(case, PlantedJax(planted_at(site, network=network)).trace(case), "jax-jit"))
+    guilty = first_break(audit(case, PlantedJax(planted_at(site, network=network)).trace(case), arithmetic("jax-jit")))
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
@@ -127,7 +128,7 @@ def test_digits_rounds_half_precision_too():
 def test_faults_are_found_within_the_whole_program(name):
     """One of the forward and one of the backward pass."""
     case, fault = initial("tanh", "float32", 0), FAULTS[name]
-    guilty = first_break(audit(case, PlantedWhole(fault).trace(case), "jax-whole"))
+    guilty = first_break(audit(case, PlantedWhole(fault).trace(case), arithmetic("jax-whole")))
     assert guilty is not None, f"{name} is not found"
     assert (guilty.equation, guilty.layer) == fault.breaks
 
@@ -136,4 +137,4 @@ def test_an_honest_step_within_the_whole_program_is_no_fault():
     case = initial("tanh", "float32", 0)
     for site in ("z", "f_h'"):
         planted = PlantedWhole(planted_at(site)).trace(case)
-        assert first_break(audit(case, planted, "jax-whole")) is None
+        assert first_break(audit(case, planted, arithmetic("jax-whole"))) is None

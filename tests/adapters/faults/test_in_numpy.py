@@ -10,6 +10,7 @@ from adapters.faults.networks import initial
 from reference.audit import audit, first_break
 from reference.rounding import ACCUMULATED_IN, LARGEST
 from tests.adapters.faults.samples import DOWNSTREAM, OTHER_NETWORKS, ROUNDED, arrays, planted_at, to_round
+from tests.arithmetics import arithmetic
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -17,7 +18,7 @@ def test_an_honest_step_at_any_site_is_no_fault(site, dtype, engine_named):
     """What is found elsewhere is the fault, not the detour: the trace is the engine's own, to the last bit."""
     case = initial("tanh", dtype, 0)
     honest, planted = engine_named("numpy").trace(case), PlantedNumpy(planted_at(site)).trace(case)
-    assert first_break(audit(case, planted, "numpy")) is None
+    assert first_break(audit(case, planted, arithmetic("numpy"))) is None
     ours, theirs = arrays(planted), arrays(honest)
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
@@ -25,7 +26,7 @@ def test_an_honest_step_at_any_site_is_no_fault(site, dtype, engine_named):
 @pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network, dtype):
     case = initial(network, dtype, 0)
-    guilty = first_break(audit(case, PlantedNumpy(planted_at(site, network=network)).trace(case), "numpy"))
+    guilty = first_break(audit(case, PlantedNumpy(planted_at(site, network=network)).trace(case), arithmetic("numpy")))
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
@@ -48,7 +49,7 @@ def test_share_makes_the_product_of_g_and_a_the_gradient(dtype, engine_named):
 
     planted = PlantedNumpy(planted_at("dW", wrong)).trace(case)
     assert shares == [1 / case.samples]
-    assert first_break(audit(case, planted, "numpy")) is None
+    assert first_break(audit(case, planted, arithmetic("numpy"))) is None
     assert (planted.dW[2] != 0).any()
 
 

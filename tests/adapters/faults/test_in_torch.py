@@ -13,20 +13,23 @@ from reference.audit import audit, first_break
 from reference.rounding import LARGEST
 from reports.faults.measure import COMPILERS
 from tests.adapters.faults.samples import DOWNSTREAM, FORWARD, OTHER_NETWORKS, ROUNDED, arrays, planted_at, to_round
+from tests.arithmetics import arithmetic
 
 
 @pytest.mark.parametrize("site", SITES)
 def test_an_honest_step_at_any_site_is_no_fault(site, dtype):
     """A rule of one's own that is right holds: what is found elsewhere is the fault, not the detour."""
     case = initial("tanh", dtype, 0)
-    guilty = first_break(audit(case, PlantedTorch(planted_at(site)).trace(case), "torch-eager"))
+    guilty = first_break(audit(case, PlantedTorch(planted_at(site)).trace(case), arithmetic("torch-eager")))
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
 @pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network, dtype):
     case = initial(network, dtype, 0)
-    guilty = first_break(audit(case, PlantedTorch(planted_at(site, network=network)).trace(case), "torch-eager"))
+    guilty = first_break(
+        audit(case, PlantedTorch(planted_at(site, network=network)).trace(case), arithmetic("torch-eager"))
+    )
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 

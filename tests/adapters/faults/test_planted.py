@@ -26,6 +26,7 @@ from reference.audit import audit, audit_update, first_break
 from reference.cases import Combination, Shape, draw_case
 from reference.training import descent
 from reports.faults.kill_matrix import ENGINES, quiet
+from tests.arithmetics import arithmetic
 
 SQUARE = Shape((4, 4, 4, 4), 8)
 """Square layers, on which what is transposed or exchanged fits; more than one sample, so that 1/N counts."""
@@ -116,12 +117,12 @@ def test_another_function_is_found(what, of, equation, layer, name, plant, engin
     case = replace(case, parameters=parameters)
     engine = engine_named(name)
     honest = engine.trace(case)
-    assert first_break(audit(case, honest, name)) is None, f"{name} breaks without a fault"
+    assert first_break(audit(case, honest, arithmetic(name))) is None, f"{name} breaks without a fault"
     with monkeypatch.context() as patch:
         plant(patch)
         wrong = engine.trace(case)
     for judged in (name, None):  # by the engine's own accuracy, and by any engine's
-        guilty = first_break(audit(case, wrong, judged))
+        guilty = first_break(audit(case, wrong, arithmetic(judged)))
         assert guilty is not None, f"{what} is not found"
         assert (guilty.equation, guilty.layer) == (equation, layer)
     assert largest_change(engine.trace(case), honest) == 0, f"{what}: still so in {name}"
@@ -192,9 +193,9 @@ def test_a_wrong_report_is_found(engine, dtype, what):
     change, right = REPORTED[what]
     case = case_of(dtype)
     honest = engine.trace(case)
-    assert first_break(audit(case, honest, engine.name)) is None
+    assert first_break(audit(case, honest, arithmetic(engine.name))) is None
     with np.errstate(all="ignore"):
-        guilty = first_break(audit(case, change(honest), engine.name))
+        guilty = first_break(audit(case, change(honest), arithmetic(engine.name)))
     assert guilty is not None, f"{what} is not found"
     assert (guilty.equation, guilty.layer) == right
 

@@ -15,6 +15,7 @@ from reference.optimisers import optimiser
 from reference.rounding import DTYPES
 from reference.schedules import Schedule
 from reference.training import Plan, descent
+from tests.arithmetics import arithmetic
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_parameters_of_another_value_compile_nothing(engine_named, compiled, sha
         parameters = {"hidden": {"alpha": value}, "output": {"slope": value}, "loss": {"delta": value}}
         other = replace(case, parameters=parameters)
         trace = engine_named(name).trace(other)
-        assert first_break(audit(other, trace, name)) is None
+        assert first_break(audit(other, trace, arithmetic(name))) is None
     assert compiled() == []
 
 
@@ -212,7 +213,7 @@ def another_total(loss, p, y, given):
 
 def test_the_loss_of_the_adapter_holds_there(jax_engine):
     case = logistic_case("float64", 64)
-    assert first_break(audit(case, jax_engine.trace(case), "jax-jit")) is None
+    assert first_break(audit(case, jax_engine.trace(case), arithmetic("jax-jit"))) is None
 
 
 @pytest.mark.usefixtures("written_with_log1p")
@@ -221,7 +222,7 @@ def test_log1p_of_jax_breaks_8_in_float64(jax_engine):
         pytest.skip(f"the defect is the CPU's, and JAX computes on {jax_engine.device.platform}")
     case = logistic_case("float64", 64)
     for engine in ("jax-jit", None):
-        guilty = first_break(audit(case, jax_engine.trace(case), engine))
+        guilty = first_break(audit(case, jax_engine.trace(case), arithmetic(engine)))
         assert guilty is not None, (
             f"JAX {jax.__version__} is without its defect in float64 log1p: it was there in 0.10.2"
         )
@@ -233,4 +234,4 @@ def test_log1p_of_jax_breaks_8_in_float64(jax_engine):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_log1p_of_jax_holds_in_narrower_formats(jax_engine, dtype):
     case = logistic_case(dtype, 64)
-    assert first_break(audit(case, jax_engine.trace(case), "jax-jit")) is None
+    assert first_break(audit(case, jax_engine.trace(case), arithmetic("jax-jit"))) is None

@@ -13,6 +13,7 @@ from reference.clipping import Clipping
 from reference.optimisers import OPTIMISERS, optimiser
 from reference.schedules import Schedule
 from reference.training import Plan, audit_training, descent, draw_batches
+from tests.arithmetics import arithmetic
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 BATCHES = draw_batches(np.random.default_rng(1), 20, 8, 4)
@@ -56,7 +57,7 @@ def audited(engine, case, plan, steps, states=None):
     state, found = plan.start(case.W, case.b, case.dtype) if states is None else states, []
     for number, (step, batch) in enumerate(zip(steps, plan.batches, strict=True)):
         now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
-        found += audit_training(now, plan, number, state, step, engine.name)
+        found += audit_training(now, plan, number, state, step, arithmetic(engine.name))
         state = step.new_state
     return found
 

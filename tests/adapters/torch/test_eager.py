@@ -15,6 +15,7 @@ from reference.cases import COMBINATIONS, Combination, Shape, draw_case
 from reference.network import contributions
 from reference.rounding import eq_1_error, rounding
 from reference.training import descent
+from tests.arithmetics import arithmetic
 
 COMBINATION = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 
@@ -88,10 +89,10 @@ def test_total_and_partial_losses_are_of_one_definition(loss, dtype):
     trace = TorchEager().trace(case)
     terms = contributions(case, trace.z[case.last], trace.a[case.last], case.y)
     # once for the total, and once for the partial losses
-    allowed = 2 * eq_1_error(np.abs(terms), np.zeros_like(terms), rounding(dtype, "torch-eager"))
+    allowed = 2 * eq_1_error(np.abs(terms), np.zeros_like(terms), rounding(dtype, arithmetic("torch-eager")))
     ratio = abs(trace.loss - trace.losses.mean()) / allowed
     assert ratio <= 1, f"L is {trace.loss}, but should be the mean of L_i, {trace.losses.mean()} ± {allowed:.1g}"
-    held = {finding.equation: finding.holds for finding in audit(case, trace, "torch-eager")}
+    held = {finding.equation: finding.holds for finding in audit(case, trace, arithmetic("torch-eager"))}
     assert held["8"]
     assert held["1"]
 
@@ -134,7 +135,7 @@ def test_reductions_by_hand(loss, parameters, p, y, partial):
 def guilty_in(case):
     """The first finding that does not hold in torch's trace, by torch's own accuracy and by any engine's; the trace."""
     trace = TorchEager().trace(case)
-    by_own, by_any = (first_break(audit(case, trace, engine)) for engine in ("torch-eager", None))
+    by_own, by_any = (first_break(audit(case, trace, arithmetic(engine))) for engine in ("torch-eager", None))
     assert (by_own and (by_own.equation, by_own.layer)) == (by_any and (by_any.equation, by_any.layer))
     return by_own, trace
 

@@ -17,6 +17,7 @@ from reference.optimisers import OPTIMISERS, optimiser
 from reference.rounding import HALF
 from reference.schedules import Schedule
 from reference.training import Plan, audit_training, draw_batches
+from tests.arithmetics import arithmetic
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 BATCHES = draw_batches(np.random.default_rng(1), 20, 6, 3)
@@ -66,7 +67,7 @@ def audited(case, plan, meant=None, wrong=lambda step: step):
     state = meant.start(case.W, case.b, case.dtype)
     for number, (made, batch) in enumerate(zip(TorchEager().train(case, plan), plan.batches, strict=True)):
         now, step = case.with_parameters(made.W, made.b).on_batch(case.x[batch], case.y[batch]), wrong(made)
-        found += audit_training(now, meant, number, state, step, "torch-eager")
+        found += audit_training(now, meant, number, state, step, arithmetic("torch-eager"))
         state = step.new_state
     return found
 
