@@ -3,21 +3,18 @@
 import importlib
 import importlib.util
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
 
-from reference.accuracy import ANY_ON_GPU, WHATS, Accuracy
-from reference.activations import ACTIVATIONS
+from adapters.declared import understood
+from reference.accuracy import ANY_ON_GPU
 from reference.arithmetic import Arithmetic
 from reference.arrays import Array
 from reference.audit import MalformedTrace
 from reference.case import Case, Trace
-from reference.losses import LOSSES
-from reference.rounding import DTYPES
 from reference.training import Plan, Step
 
 ENGINES = {
@@ -133,88 +130,33 @@ def arithmetic_of(adapter: Adapter, device: str = "cpu") -> Arithmetic:
     Raises AdapterError for a field that there is not, or a value that it may not have.
     """
     declared = getattr(adapter, "arithmetic", None)
-    if isinstance(declared, Arithmetic):
-        return declared
     widest = Arithmetic(accuracy=None if device == "cpu" else ANY_ON_GPU)
-    if declared is None:
-        return widest
-    values = declared if isinstance(declared, Mapping) else public(declared)
     try:
-        return replace(widest, **{name: declared_value(name, value) for name, value in values.items()})
+        return widest if declared is None else understood(declared, widest)
     except ValueError as error:
         raise AdapterError(f"the arithmetic of adapter {adapter.name!r} has {error}") from error
 
 
-def public(declared: object) -> dict[str, Any]:
-    """The attributes of an object, without its methods and what begins with an underscore."""
-    names = (name for name in dir(declared) if not name.startswith("_"))
-    return {name: value for name in names if not callable(value := getattr(declared, name))}
-
-
-def declared_value(name: object, value: Any) -> Any:
-    """The value of a field of Arithmetic; raises ValueError, in words, for one that there is not."""
-    if name not in DECLARABLE:
-        raise ValueError(f"{name!r:.60}, but may have {', '.join(DECLARABLE)}")
-    if name == "accuracy":
-        return declared_accuracy(value)
-    kind = type(DECLARABLE[str(name)])
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} = {value!r:.60}, but should have True or False")
-        return value
-    if value not in DTYPES and not (value is None and DECLARABLE[str(name)] is None):
-        raise ValueError(f"{name} = {value!r:.60}, but should have one of {', '.join(DTYPES)}")
-    return value
-
-
-def declared_accuracy(value: Any) -> Accuracy:
-    """A name under which an engine was measured; or {function: {"value": roundings, "derivative": roundings}}."""
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"accuracy = {value!r:.60}, but should have a name, or a dict of roundings by function")
-    return tuple(
-        (name, part, declared_roundings(name, part, number))
-        for name, parts in value.items()
-        for part, number in (parts.items() if isinstance(parts, Mapping) else [("", parts)])
-    )
-
-
-def declared_roundings(function: Any, part: Any, value: Any) -> float:
-    """The roundings that the value or the derivative of a function errs by at most."""
-    if function not in ACTIVATIONS and function not in LOSSES:
-        raise ValueError(f"accuracy of {function!r:.60}, but should have it of {', '.join((*ACTIVATIONS, *LOSSES))}")
-    if part not in WHATS:
-        raise ValueError(f"accuracy of {function} of {part!r:.60}, but should have it of {' and '.join(WHATS)}")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"accuracy of {function} = {value!r:.60}, but should have a number of roundings, at least 0")
-    return float(value)
-
-
-DECLARABLE: dict[str, Any] = {each.name: each.default for each in fields(Arithmetic)}
-"""The fields of Arithmetic, and what an engine that leaves one out is allowed."""
-
-
 def lacks(adapter: Adapter, case: Case) -> str | None:
     """The reason of an adapter that cannot compute a Case; raises MalformedTrace for an answer that is none."""
-    said = adapter.supports(case)
-    if isinstance(said, str) and said:
-        return said
-    if isinstance(said, (bool, np.bool_)) and said:
+    answer = adapter.supports(case)
+    if isinstance(answer, str) and answer:
+        return answer
+    if isinstance(answer, (bool, np.bool_)) and answer:
         return None
-    raise MalformedTrace(f"supports gives {said!r:.60}, but should give True or a reason")
+    raise MalformedTrace(f"supports gives {answer!r:.60}, but should give True or a reason")
 
 
-def received(given: object) -> Trace:
+def received(reported: object) -> Trace:
     """A trace as its adapter gave it, in arrays of our own that nothing else changes.
 
     Raises MalformedTrace where a field is missing, or holds anything but real numbers.
     """
     fields = {}
     for name in ("loss", "dW", "db", "losses", "z", "a", "delta"):
-        if not hasattr(given, name):
-            raise MalformedTrace(f"the trace, {type(given).__name__}, has no {name}")
-        fields[name] = field(name, getattr(given, name))
+        if not hasattr(reported, name):
+            raise MalformedTrace(f"the trace, {type(reported).__name__}, has no {name}")
+        fields[name] = field(name, getattr(reported, name))
     return Trace(**fields)
 
 
@@ -238,7 +180,7 @@ def real(name: str, value: object) -> Array:
         if array.dtype.kind in "fiu" or array.dtype.name == "bfloat16":
             return np.array(array, dtype=np.float64)
     except FAILURES as error:
-        raise MalformedTrace(f"{name} is no array: {describe(error)}") from error
+        raise MalformedTrace(f"{name} is not an array: {describe(error)}") from error
     raise MalformedTrace(f"{name} is of type {array.dtype}, but should be of real numbers")
 
 
@@ -268,7 +210,7 @@ def import_module(where: str) -> ModuleType:
             raise AdapterError(f"adapter file {where!r} is not there")
         spec = importlib.util.spec_from_file_location(Path(where).stem, where)
         if spec is None or spec.loader is None:
-            raise AdapterError(f"adapter file {where!r} is no Python file")
+            raise AdapterError(f"adapter file {where!r} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     except AdapterError:

@@ -150,7 +150,7 @@ def audit_jacobian(
     """(6a), (6b) and (13), from the engine's vjp of one layer, z^{l-1} -> z^l, at the trace's own z^{l-1}.
 
     `gradients` are the cotangent's products with ∂z^l/∂W^l, ∂z^l/∂b^l and ∂z^l/∂z^{l-1}; z^0 is x. The products are
-    sums over the batch for (6a) and (6b). There is no (13) for layer 1, whose input has no total input.
+    sums over the batch for (6a) and (6b). Layer 1, whose input has no total input, has no (13).
     """
     r = rd.rounding(case.dtype, arithmetic)
     return findings(jacobian(case, trace, layer, cotangent, gradients, r), r)

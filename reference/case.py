@@ -241,8 +241,8 @@ MOST_LAYERS, MOST_NUMBERS = 256, 2**24
 def read(path: Path) -> Case:
     """The Case in a file, which is data from anybody: it is checked, and nothing in it is executed.
 
-    Raises CaseError, on one line of printable characters, for what is no regular file, is larger than MOST_BYTES, is no
-    Case, or would make a trace of more than MOST_NUMBERS.
+    Raises CaseError, on one line of printable characters, for what is not a regular file, is larger than MOST_BYTES, is
+    not a Case, or would make a trace of more than MOST_NUMBERS.
     """
     try:
         return within_limits(from_json(text_of(path)))
@@ -257,14 +257,14 @@ def text_of(path: Path) -> str:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
-                raise CaseError("it is no regular file")
+                raise CaseError("it is not a regular file")
             if about.st_size > MOST_BYTES:
                 raise CaseError(f"it has {about.st_size} bytes, but may have {MOST_BYTES}")
             return file.read(MOST_BYTES).decode("utf-8")
     except OSError as error:
         raise CaseError(f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CaseError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from error
+        raise CaseError(f"it is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def within_limits(case: Case) -> Case:
@@ -335,4 +335,4 @@ def numbers(name: str, rows: Any) -> Array:
     try:
         return np.array(parse(rows), dtype=np.float64)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise CaseError(f"{name} is no array of numbers: {error}") from error
+        raise CaseError(f"{name} is not an array of numbers: {error}") from error

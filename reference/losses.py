@@ -306,11 +306,6 @@ def binary_on_logits_derivative(z: Array, y: Array) -> Array:
     return (1 - y) * sigmoid(z) - y * sigmoid(-z)
 
 
-def binary_on_logits_derivative_scale(z: Array, y: Array) -> Array:
-    """σ(z) + y, which may cancel, and |z| σ(−|z|), where an exponent z is rounded"""
-    return sigmoid(z) + y + np.abs(z) * sigmoid(-np.abs(z))
-
-
 def categorical_on_logits(z: Array, y: Array) -> Array:
     """−y_t log softmax_t(z)"""
     return y * (log_partition(z) - (z - z.max(axis=1, keepdims=True)))

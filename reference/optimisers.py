@@ -449,8 +449,8 @@ class Optimiser:
         """
         now: dict[str, Any] = {**self.hyperparameters, **state, "w": w, "g": g}
         for name, line in self.lines.items():
-            made = line(*(now[needed] for needed in needs(line)))
-            now[name] = stored(made) if name in self.observed and name not in SINGLE else made
+            result = line(*(now[needed] for needed in needs(line)))
+            now[name] = stored(result) if name in self.observed and name not in SINGLE else result
         return now["w"], {name: now[name] for name in self.kept}
 
     @property

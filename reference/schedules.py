@@ -137,5 +137,5 @@ def recursive(schedule: Schedule, t: int, at_once: bool) -> float:
         return 0
     if schedule.name == "cosine":
         return 4 * t
-    made = min(t, p["steps"])
-    return 2 * made + 5 * (1 + math.log(made))
+    steps = min(t, p["steps"])
+    return 2 * steps + 5 * (1 + math.log(steps))

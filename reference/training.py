@@ -116,8 +116,11 @@ def train(case: Case, plan: Plan, trace: Callable[[Case], Trace], dtype: str = "
         now = trace(case.with_parameters(W, b).on_batch(case.x[batch], case.y[batch]))
         g = tree(now.dW, now.db)
         clipped = None if plan.clipping is None else clip(plan.clipping, g, dtype)
-        made = update(plan.optimiser.at_rate(rate), g if clipped is None else clipped, state, w, dtype)
-        w, state = {place: new for place, (new, _) in made.items()}, {place: kept for place, (_, kept) in made.items()}
+        after = update(plan.optimiser.at_rate(rate), g if clipped is None else clipped, state, w, dtype)
+        w, state = (
+            {place: new for place, (new, _) in after.items()},
+            {place: kept for place, (_, kept) in after.items()},
+        )
         yield Step(W, b, now, layers(w, "W"), layers(w, "b"), state, rate, clipped)
 
 
@@ -129,7 +132,7 @@ def clip(clipping: Clipping, g: Tree, dtype: str) -> dict[Place, Array]:
 
 
 def update(
-    made: Optimiser, g: Tree, state: States, w: Tree, dtype: str
+    optimiser: Optimiser, g: Tree, state: States, w: Tree, dtype: str
 ) -> dict[Place, tuple[Array, dict[str, Array | float]]]:
     """The new w and state of every parameter, computed in `dtype`."""
     computed_in = ACCUMULATED_IN[dtype]
@@ -143,7 +146,7 @@ def update(
     made_of = {}
     for place, old in w.items():
         before = {name: placed(value) for name, value in state[place].items()}
-        new, kept = made.update(g[place].astype(computed_in), before, old.astype(computed_in), stored)
+        new, kept = optimiser.update(g[place].astype(computed_in), before, old.astype(computed_in), stored)
         made_of[place] = (
             new.astype(np.float64),
             {n: x.astype(np.float64) if isinstance(x, np.ndarray) else x for n, x in kept.items()},

@@ -46,23 +46,23 @@ def planted_layer(fault: Fault, on: Callable[[Callable[..., Any]], Machine]) -> 
 
     @partial(jax.jit, static_argnames="f")
     def layer(
-        f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, given: Any
+        f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, settings: Any
     ) -> tuple[jax.Array, jax.Array]:
-        value: Callable[..., jax.Array] = lambda z, given: ACTIVATIONS[f](z, **given)  # noqa: E731
-        wrong = partial(fault.wrong, on(lambda z: value(z, given)))
+        value: Callable[..., jax.Array] = lambda z, settings: ACTIVATIONS[f](z, **settings)  # noqa: E731
+        wrong = partial(fault.wrong, on(lambda z: value(z, settings)))
         if fault.site == "z":
-            return (z := wrong(linear, a, W, b) + probe), value(z, given)
+            return (z := wrong(linear, a, W, b) + probe), value(z, settings)
         if fault.site == "a":
-            return (z := linear(a, W, b) + probe), wrong(lambda z: value(z, given), z)
+            return (z := linear(a, W, b) + probe), wrong(lambda z: value(z, settings), z)
         if fault.site in LINEAR:
             planted = with_rule(linear, linear_rule(fault.site, wrong))
-            return (z := planted(a, W, b) + probe), value(z, given)
+            return (z := planted(a, W, b) + probe), value(z, settings)
 
-        def rule(g: jax.Array, z: jax.Array, given: Any) -> tuple[jax.Array, Any]:
-            wrong = partial(fault.wrong, on(lambda z: value(z, given)))
-            return wrong(lambda g, z: jax.vjp(lambda z: value(z, given), z)[1](g)[0], g, z), zeros(given)
+        def rule(g: jax.Array, z: jax.Array, settings: Any) -> tuple[jax.Array, Any]:
+            wrong = partial(fault.wrong, on(lambda z: value(z, settings)))
+            return wrong(lambda g, z: jax.vjp(lambda z: value(z, settings), z)[1](g)[0], g, z), zeros(settings)
 
-        return (z := linear(a, W, b) + probe), with_rule(value, rule)(z, given)
+        return (z := linear(a, W, b) + probe), with_rule(value, rule)(z, settings)
 
     return layer
 
@@ -72,20 +72,20 @@ def planted_total(fault: Fault, m: Machine) -> Callable[..., Any]:
     wrong = partial(fault.wrong, m)
 
     @partial(jax.jit, static_argnames="loss")
-    def total(loss: str, p: jax.Array, y: jax.Array, given: Any) -> tuple[jax.Array, jax.Array]:
-        every: Callable[..., jax.Array] = lambda p, y, given: LOSSES[loss](p, y, **given)  # noqa: E731
-        losses = every(p, y, given)
+    def total(loss: str, p: jax.Array, y: jax.Array, settings: Any) -> tuple[jax.Array, jax.Array]:
+        every: Callable[..., jax.Array] = lambda p, y, settings: LOSSES[loss](p, y, **settings)  # noqa: E731
+        losses = every(p, y, settings)
         if fault.site == "8":
-            losses = wrong(lambda p, y: every(p, y, given), p, y)
+            losses = wrong(lambda p, y: every(p, y, settings), p, y)
             return losses.mean(), losses
         if fault.site == "1":
             return wrong(jnp.mean, losses), losses
 
-        def rule(g: jax.Array, p: jax.Array, y: jax.Array, given: Any) -> tuple[Any, ...]:
-            derivative = lambda p, y: jax.grad(lambda p: every(p, y, given).sum())(p)  # noqa: E731
-            return g * wrong(derivative, p, y) / len(p), zeros(y), zeros(given)
+        def rule(g: jax.Array, p: jax.Array, y: jax.Array, settings: Any) -> tuple[Any, ...]:
+            derivative = lambda p, y: jax.grad(lambda p: every(p, y, settings).sum())(p)  # noqa: E731
+            return g * wrong(derivative, p, y) / len(p), zeros(y), zeros(settings)
 
-        return with_rule(lambda p, y, given: every(p, y, given).mean(), rule)(p, y, given), losses
+        return with_rule(lambda p, y, settings: every(p, y, settings).mean(), rule)(p, y, settings), losses
 
     return total
 

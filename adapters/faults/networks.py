@@ -129,10 +129,10 @@ def trained(name: str, seed: int) -> Case:
         return now.loss, np.concatenate([g.ravel() for layers in (now.dW, now.db) for g in layers.values()])
 
     theta = np.concatenate([p.ravel() for layers in (case.W, case.b) for p in layers.values()])
-    found = minimize(
+    optimum = minimize(
         cost, theta, jac=True, method="L-BFGS-B", options={"gtol": SMALL, "ftol": 0, "maxiter": 5000, "maxfun": 6000}
     )
-    return at(case, found.x)
+    return at(case, optimum.x)
 
 
 def at(case: Case, theta: Array) -> Case:

@@ -18,23 +18,23 @@ from reference.rounding import FORMATS
 from reference.training import Plan, Step
 
 Parameters = dict[str, dict[int, jax.Array]]
-Given = dict[str, dict[str, float]]
+Settings = dict[str, dict[str, float]]
 """The parameters of the functions, by role."""
 
 
 @partial(jax.jit, static_argnames="f")
 def layer(
-    f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, given: Any
+    f: str, W: jax.Array, b: jax.Array, probe: jax.Array, a: jax.Array, settings: Any
 ) -> tuple[jax.Array, jax.Array]:
     """z and a of one layer; a zero probe on z receives δ/N."""
     z = a @ W.T + b + probe
-    return z, ACTIVATIONS[f](z, **given)
+    return z, ACTIVATIONS[f](z, **settings)
 
 
 @partial(jax.jit, static_argnames="loss")
-def total(loss: str, p: jax.Array, y: jax.Array, given: Any) -> tuple[jax.Array, jax.Array]:
+def total(loss: str, p: jax.Array, y: jax.Array, settings: Any) -> tuple[jax.Array, jax.Array]:
     """L and every L_i."""
-    losses = LOSSES[loss](p, y, **given)
+    losses = LOSSES[loss](p, y, **settings)
     return losses.mean(), losses
 
 
@@ -62,15 +62,15 @@ def network(
     probes: dict[int, jax.Array],
     x: jax.Array,
     y: jax.Array,
-    given: Given,
+    settings: Settings,
 ) -> Any:
     """L, and every L_i, z and a beside it: one jitted function after another."""
     z, a = {}, {0: x}
     for l, compute in enumerate(steps.layers, start=1):
         role, f = ("output", names.output) if l == names.last else ("hidden", names.hidden)
-        z[l], a[l] = compute(f, parameters["W"][l], parameters["b"][l], probes[l], a[l - 1], given[role])
+        z[l], a[l] = compute(f, parameters["W"][l], parameters["b"][l], probes[l], a[l - 1], settings[role])
     p = z[names.last] if names.on_logits else a[names.last]
-    loss, losses = steps.total(names.loss, p, y, given["loss"])
+    loss, losses = steps.total(names.loss, p, y, settings["loss"])
     return loss, (losses, z, {l: a[l] for l in z})
 
 
@@ -78,9 +78,9 @@ value_and_grad = jax.value_and_grad(network, argnums=(2, 3), has_aux=True)
 
 
 @partial(jax.jit, static_argnames="f")
-def vjp(f: str, W: jax.Array, b: jax.Array, z_prev: jax.Array, cotangent: jax.Array, given: Any) -> Any:
+def vjp(f: str, W: jax.Array, b: jax.Array, z_prev: jax.Array, cotangent: jax.Array, settings: Any) -> Any:
     """The vjp of one layer by itself, z^{l-1} -> W f(z^{l-1}) + b."""
-    return jax.vjp(lambda W, b, z: ACTIVATIONS[f](z, **given) @ W.T + b, W, b, z_prev)[1](cotangent)
+    return jax.vjp(lambda W, b, z: ACTIVATIONS[f](z, **settings) @ W.T + b, W, b, z_prev)[1](cotangent)
 
 
 def float64(tree: Any) -> Any:
@@ -88,7 +88,7 @@ def float64(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), jax.device_get(tree))
 
 
-def given_in(case: Case) -> Given:
+def settings_of(case: Case) -> Settings:
     """The parameters of the functions; they are arguments of the compiled code, not constants in it."""
     return {role: dict(case.parameters_of(role)) for role in ("hidden", "output", "loss")}
 
@@ -105,7 +105,7 @@ def by_layer(states: States, name: str) -> Any:
 
 
 def by_place(kept: Any, parameters: Any, steps: int) -> States:
-    """What is kept of every parameter; where optax does not count, the steps made."""
+    """What is kept of every parameter; where optax does not count, the steps optimiser."""
     count = float(kept.get("t", steps))
     trees = {name: tree(values["W"], values["b"]) for name, values in kept.items() if name != "t"}
     places = tree(parameters["W"], parameters["b"])
@@ -115,7 +115,7 @@ def by_place(kept: Any, parameters: Any, steps: int) -> States:
 LOWERING, COMPILING = "/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration"
 
 compiled = {LOWERING: 0.0, COMPILING: 0.0, "programs": 0}
-"""Seconds spent so far in this process, as JAX reports them, and programs made."""
+"""Seconds spent so far in this process, as JAX reports them, and programs optimiser."""
 
 
 def count_compilation(event: str, duration_secs: float, **_: Any) -> None:
@@ -174,13 +174,13 @@ class JaxJit:
 
     def function(self, case: Case) -> tuple[Callable[..., jax.Array], list[jax.Array]]:
         """L as a function of W^1 … W^{L-1}, b^1 … b^{L-1}, and those."""
-        layers, names, steps, given = case.layers, names_of(case), self.steps(case), given_in(case)
+        layers, names, steps, settings = case.layers, names_of(case), self.steps(case), settings_of(case)
         probes = {l: np.zeros((case.samples, case.widths[l])) for l in layers}
         W, b, x, y, probes = self.place((dict(case.W), dict(case.b), case.x, case.y, probes), case)
 
         def loss(*parameters: jax.Array) -> jax.Array:
             W, b = (dict(zip(layers, part, strict=True)) for part in (parameters[: case.last], parameters[case.last :]))
-            value: jax.Array = network(names, steps, {"W": W, "b": b}, probes, x, y, given)[0]
+            value: jax.Array = network(names, steps, {"W": W, "b": b}, probes, x, y, settings)[0]
             return value
 
         return loss, [*W.values(), *b.values()]
@@ -194,7 +194,7 @@ class JaxJit:
         probes = {l: np.zeros((len(x), case.widths[l])) for l in case.layers}
         probes, x, y = self.place((probes, x, y), case)
         (loss, aux), (gradients, d_probes) = self.value_and_grad(
-            names_of(case), self.steps(case), parameters, probes, x, y, given_in(case)
+            names_of(case), self.steps(case), parameters, probes, x, y, settings_of(case)
         )
         loss, gradient, (losses, z, a), d_probes = float64((loss, gradients, aux, d_probes))
         delta = {l: len(x) * d_probes[l] for l in case.layers}
@@ -208,16 +208,16 @@ class JaxJit:
         """Steps of optax, from what it had kept where the plan goes on with a run."""
         before = {"W": dict(case.W), "b": dict(case.b)}
         parameters = self.place(before, case)
-        made, names = optimisers.make(plan), optimisers.OPTIMISERS[plan.optimiser.name].kept
-        state, begun = made.init(parameters, plan.done), steps_made(plan)
+        optimiser, names = optimisers.make(plan), optimisers.OPTIMISERS[plan.optimiser.name].kept
+        state, begun = optimiser.init(parameters, plan.done), steps_made(plan)
         if plan.states is not None:
             kept = {ours: self.place(by_layer(plan.states, ours), case) for ours in names.values() if ours != "t"}
-            state = made.resume(state, kept, begun)
+            state = optimiser.resume(state, kept, begun)
         state = jax.device_put(state, self.device)  # where the update leaves it: elsewhere, it is compiled once more
         for number, batch in enumerate(plan.batches):
             trace, gradients = self.traced(case, parameters, case.x[batch], case.y[batch])
             with jax.numpy_dtype_promotion("standard"):  # optax subtracts β^t, t an int32, from 1
-                parameters, state, kept, rate, clipped = made.update(
+                parameters, state, kept, rate, clipped = optimiser.update(
                     gradients, state, parameters, np.int32(plan.done + number)
                 )
             after, kept, clipped = float64((parameters, kept, clipped))

@@ -26,9 +26,9 @@ class Form(NamedTuple):
     kept: Mapping[str, str]
 
 
-def coupled(h: Hyper, made: Transformation) -> Transformation:
+def coupled(h: Hyper, transformation: Transformation) -> Transformation:
     """λw is added to the gradient, before everything else."""
-    return optax.chain(optax.add_decayed_weights(h["weight_decay"]), made)
+    return optax.chain(optax.add_decayed_weights(h["weight_decay"]), transformation)
 
 
 def rmsprop(h: Hyper, rate: Rate, centred: bool, **more: Any) -> Transformation:
@@ -121,9 +121,13 @@ class Made(NamedTuple):
 
 def make(plan: Plan) -> Made:
     """The optimiser of a plan; plans with the same one share its compiled step."""
-    made, schedule = plan.optimiser, plan.schedule
+    optimiser, schedule = plan.optimiser, plan.schedule
     return compiled(
-        made.name, tuple(made.hyperparameters.items()), schedule.name, tuple(schedule.parameters.items()), plan.clipping
+        optimiser.name,
+        tuple(optimiser.hyperparameters.items()),
+        schedule.name,
+        tuple(schedule.parameters.items()),
+        plan.clipping,
     )
 
 

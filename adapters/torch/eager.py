@@ -136,11 +136,11 @@ class TorchEager:
         W, b = self.parameters(case.W, case), self.parameters(case.b, case)
         x, y = self.tensor(case.x, case), self.tensor(case.y, case)
         w = tree(W, b)
-        made = optimisers.make(plan.optimiser.name, plan.optimiser.hyperparameters, list(w.values()))
-        schedule = optimisers.scheduled(made, plan)
+        optimiser = optimisers.make(plan.optimiser.name, plan.optimiser.hyperparameters, list(w.values()))
+        schedule = optimisers.scheduled(optimiser, plan)
         names = optimisers.OPTIMISERS[plan.optimiser.name].kept
         for place, kept in (plan.states or {}).items():
-            made.state[w[place]] = optimisers.loaded(kept, w[place], names, steps_made(plan))
+            optimiser.state[w[place]] = optimisers.loaded(kept, w[place], names, steps_made(plan))
         before = {place: array(p) for place, p in w.items()}
         begun = {place: float((plan.states or {}).get(place, {}).get("t", steps_made(plan))) for place in w}
         for number, batch in enumerate(plan.batches):
@@ -152,12 +152,12 @@ class TorchEager:
             if plan.clipping is not None:
                 optimisers.CLIPPINGS[plan.clipping.form](list(w.values()), plan.clipping.limit)
                 clipped = {place: array(cast(Tensor, p.grad)) for place, p in w.items()}
-            rate = float(made.param_groups[0]["lr"])
-            made.step()
+            rate = float(optimiser.param_groups[0]["lr"])
+            optimiser.step()
             if schedule is not None:
                 schedule.step()
             after = {place: array(p) for place, p in w.items()}
-            state = {place: optimisers.shown(made, p, names, begun[place] + number + 1) for place, p in w.items()}
+            state = {place: optimisers.shown(optimiser, p, names, begun[place] + number + 1) for place, p in w.items()}
             old, new = ((layers(values, "W"), layers(values, "b")) for values in (before, after))
             yield Step(*old, trace, *new, state, rate, clipped)
             before = after

@@ -110,8 +110,8 @@ def trains(plan: Plan) -> bool | str:
 def make(name: str, hyperparameters: Hyper, parameters: list[Tensor]) -> Optimizer:
     """The optimiser of a form."""
     form = OPTIMISERS[name]
-    made: Optimizer = form.kind(parameters, **form.arguments(hyperparameters))
-    return made
+    optimiser: Optimizer = form.kind(parameters, **form.arguments(hyperparameters))
+    return optimiser
 
 
 def shown(optimiser: Optimizer, p: Tensor, names: Mapping[str, str], steps: float) -> dict[str, Any]:
