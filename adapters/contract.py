@@ -129,12 +129,14 @@ def arithmetic_of(adapter: Adapter, device: str = "cpu") -> Arithmetic:
     One that declares nothing is allowed the widest, on a GPU with the least accurate functions of either device.
     Raises AdapterError for a field that there is not, or a value that it may not have.
     """
-    declared = getattr(adapter, "arithmetic", None)
     widest = Arithmetic(accuracy=None if device == "cpu" else ANY_ON_GPU)
     try:
+        declared = getattr(adapter, "arithmetic", None)
         return widest if declared is None else understood(declared, widest)
     except ValueError as error:
         raise AdapterError(f"the arithmetic of adapter {adapter.name!r} has {error}") from error
+    except FAILURES as error:
+        raise AdapterError(f"the arithmetic of adapter {adapter.name!r} cannot be read: {describe(error)}") from error
 
 
 def lacks(adapter: Adapter, case: Case) -> str | None:

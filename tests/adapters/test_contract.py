@@ -352,3 +352,8 @@ def test_a_declaration_that_is_not_understood_names_what_is_wrong(declared, name
 def test_a_wrong_declaration_is_found_when_the_adapter_is_loaded(adapter_file):
     path = adapter_file(ENGINE_FILE + "\n    arithmetic = {'flushes': 'no'}\n")
     assert "flushes = 'no'" in message_of(f"{path}:Mine")
+
+
+def test_a_declaration_that_raises_is_one_line(adapter_file):
+    path = adapter_file(ENGINE_FILE + "\n    @property\n    def arithmetic(self):\n        return 1 / 0\n")
+    assert "cannot be read: ZeroDivisionError" in message_of(f"{path}:Mine")
