@@ -31,7 +31,7 @@ FAILURES = (Exception, SystemExit)
 
 
 class AdapterError(ValueError):
-    """An adapter or a device that cannot be had; its message is one line."""
+    """An adapter that cannot be loaded, or a device that is not there; the message is one line."""
 
 
 class Adapter(Protocol):
@@ -77,7 +77,7 @@ class LayerVjp(Protocol):
 
 
 class Compiler(Protocol):
-    """An engine that compiles: `compilation` says how long it has done so until now, and how many programs."""
+    """An engine that compiles: `compilation` tells the seconds spent and the programs made until now."""
 
     def compilation(self) -> tuple[float, int]:
         """Seconds and programs."""
@@ -85,7 +85,7 @@ class Compiler(Protocol):
 
 
 def compilation(adapter: Adapter) -> tuple[float, int]:
-    """What an engine has compiled until now: nothing, where it does not say."""
+    """The seconds and programs that an engine has compiled until now; 0 where it does not say."""
     return cast(Compiler, adapter).compilation() if hasattr(adapter, "compilation") else (0.0, 0)
 
 
@@ -140,7 +140,7 @@ def arithmetic_of(adapter: Adapter, device: str = "cpu") -> Arithmetic:
 
 
 def lacks(adapter: Adapter, case: Case) -> str | None:
-    """The reason of an adapter that cannot compute a Case; raises MalformedTrace for an answer that is none."""
+    """Why an adapter cannot compute a Case, or None if it can; raises MalformedTrace for any other answer."""
     answer = adapter.supports(case)
     if isinstance(answer, str) and answer:
         return answer
@@ -176,7 +176,7 @@ def field(name: str, value: object) -> Any:
 
 
 def real(name: str, value: object) -> Array:
-    """A copy in float64."""
+    """A copy of an array in float64; raises MalformedTrace for anything but real numbers."""
     try:
         array = np.asarray(value)
         if array.dtype.kind in "fiu" or array.dtype.name == "bfloat16":
@@ -187,7 +187,7 @@ def real(name: str, value: object) -> Array:
 
 
 def supported(engine: str, case: Case, activations: Container[str], losses: Container[str]) -> bool | str:
-    """True where an engine's tables have what the Case asks for, or which name they lack."""
+    """True where an engine's tables have the functions of a Case, or which one they lack."""
     for what, name, table in (
         ("hidden activation", case.hidden, activations),
         ("output activation", case.output, activations),
@@ -199,7 +199,7 @@ def supported(engine: str, case: Case, activations: Container[str], losses: Cont
 
 
 def steps_made(plan: Plan) -> int:
-    """Steps that the plan's optimiser has made: fewer than the schedule has, where it started anew within it."""
+    """The steps that a plan's optimiser has made before; fewer than its schedule has, where it was started anew."""
     return 0 if plan.states is None else int(plan.states["W", 1].get("t", plan.done))
 
 

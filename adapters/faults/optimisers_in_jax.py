@@ -106,7 +106,7 @@ OPTIMISERS: dict[str, Form] = {
 
 @partial(jax.jit, static_argnames="made")
 def update(made: str, h: Hyper, w: jax.Array, kept: Any, g: jax.Array) -> Any:
-    """The new parameters, and what is kept, of what was; hyperparameters are no constants in it."""
+    """The new parameters and the new state; hyperparameters are arguments of the compiled code, not constants in it."""
     form = OPTIMISERS[made]
     optimiser = form.chain(h, h["learning_rate"])
     state = optimisers.loaded(optimiser.init(w), form.kept, kept, kept["t"])
@@ -115,7 +115,7 @@ def update(made: str, h: Hyper, w: jax.Array, kept: Any, g: jax.Array) -> Any:
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
-    """One step of an optimiser that has kept what is given; all parameters are one vector, as optax.flatten has it."""
+    """One step of an optimiser from a state; all parameters are one vector, as optax.flatten has it."""
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
     places, t = list(w), state["W", 1]["t"]
     ends = np.cumsum([w[place].size for place in places])[:-1]

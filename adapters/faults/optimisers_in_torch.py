@@ -132,7 +132,7 @@ OPTIMISERS: dict[str, Made] = {
 
 
 def step(made: str, dtype: str, h: Hyper, w: Tree, state: States, g: Tree) -> tuple[Tree, States]:
-    """One step of an optimiser that has kept what is given, or, before the first step, nothing."""
+    """One step of an optimiser from a state, or from none before the first step."""
     format, (form, patch) = getattr(torch, dtype), OPTIMISERS[made]
     parameters = {place: torch.nn.Parameter(torch.tensor(array, dtype=format)) for place, array in w.items()}
     optimiser: Optimizer = form.kind(parameters.values(), **form.arguments(h))

@@ -29,7 +29,7 @@ MAKERS = {
 """The engines whose optimisers faults are planted in: name -> the module with `step`."""
 
 WARM = 4
-"""Honest steps before the first that is audited: m, v and b are no longer what they start with."""
+"""Honest steps before the first that is audited: m, v and b have left their initial values."""
 
 HALF = 16
 """Samples of a batch: half of them, so that no two steps in a row have the same."""

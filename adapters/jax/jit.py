@@ -99,13 +99,13 @@ def names_of(case: Case) -> Names:
 
 
 def by_layer(states: States, name: str) -> Any:
-    """Something that is kept, as a tree of the parameters' own form."""
+    """One of the quantities that an optimiser keeps, as a tree of the parameters' own form."""
     kept = {place: cast(Array, state[name]) for place, state in states.items()}
     return {"W": layers(kept, "W"), "b": layers(kept, "b")}
 
 
 def by_place(kept: Any, parameters: Any, steps: int) -> States:
-    """What is kept of every parameter; where optax does not count, the steps optimiser."""
+    """What an optimiser keeps of every parameter; where optax does not count, the steps that were made."""
     count = float(kept.get("t", steps))
     trees = {name: tree(values["W"], values["b"]) for name, values in kept.items() if name != "t"}
     places = tree(parameters["W"], parameters["b"])
