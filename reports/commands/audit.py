@@ -10,30 +10,107 @@ from typing import Any
 from rich.console import Console
 
 from adapters.contract import ENGINES, load
+from reference.activations import HIDDEN, OUTPUT
 from reference.case import read
 from reference.cases import COMBINATIONS, Combination, once
+from reference.losses import LOSSES
 from reports.accuracy import allowances
-from reports.campaign import campaign as campaign_campaign
-from reports.campaign import shares, terminal, times
-from reports.campaign.campaign import JOURNAL, Request, asked
+from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
 from reports.campaign.failing_cases import save_failures
+from reports.campaign.shares import Share
+from reports.campaign.times import times
+from reports.commands import options as shared
 from reports.commands.options import UsageError
-from reports.results import environment, files
+from reports.results import files
+from reports.results.environment import environment
 from reports.running.workers import Limits
-from reports.text import progress
+from reports.text.console import say
+from reports.text.progress import progress
 from reports.verdict import status, verdict
 
 ONCE = frozenset(once())
 """The combinations of jax-whole."""
 
 
-def share(text: str) -> shares.Share:
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `audit`."""
+    shared.engines(verb, tuple(ENGINES), None, "all, or none beside --adapter")
+    shared.adapters(verb)
+    shared.dtypes(verb)
+    for name, allowed, what in (
+        ("--hidden", HIDDEN, "hidden activation"),
+        ("--output", OUTPUT, "output activation"),
+        ("--loss", tuple(LOSSES), "loss"),
+    ):
+        help = f"some of the {'losses' if what == 'loss' else f'{what}s'} (default: all)"
+        verb.add_argument(name, type=shared.names(allowed, what), default=allowed, metavar="NAMES", help=help)
+    shared.number(verb, "--cases", 1, "random cases of each cell")
+    shared.number(
+        verb, "--further", 3, "further cases, with drawn parameters, of the cells that get every experiment", 0
+    )
+    shared.workers(verb)
+    shared.seed(verb, "every draw")
+    verb.add_argument(
+        "--shard", type=share, default=Share(1, 1), metavar="I/N", help="one of N shares of the campaign; see merge"
+    )
+    shared.number(verb, "--timeout", 600, "seconds that a cell may take")
+    shared.number(verb, "--memory", 8192, "MiB that a worker may hold")
+    shared.device(verb)
+    verb.add_argument("--case", type=Path, metavar="FILE", help="audit the Case of a file, instead of random ones")
+    verb.add_argument("--no-training", action="store_true", help="leave out the training run on digits")
+    verb.add_argument("--no-divergences", action="store_true", help="leave out the table of divergences")
+    shared.out(verb)
+
+
+def share(text: str) -> Share:
     """The type of a share of a campaign."""
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: give 1/8 to 8/8, say")
-    return shares.Share(int(number), int(of))
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: give 3/8 for the third of eight")
+    return Share(int(number), int(of))
+
+
+def audit(options: argparse.Namespace, console: Console) -> int:
+    """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
+    request = request_of(options)
+    folder = files.writable(options.out)
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    adapters = campaign.asked(tuple(request.combinations), options.device, request.limits, options.workers)
+    parts = one_case(options, request) if options.case else whole_campaign(options, request, adapters, folder, console)
+    seconds = time.perf_counter() - clock
+    devices = {adapter.name: adapter.device for adapter in adapters.values()}
+    flags = {name: value for adapter in adapters.values() for name, value in adapter.flags.items()}
+    about = environment(devices, options.seed, started, seconds, flags)
+    chapters, notices = files.carried(folder / "results.json", about)
+    results = {
+        "schema": files.SCHEMA,
+        "environment": about,
+        "request": request_record(request, tuple(devices)),
+        **parts,
+        **chapters,
+    }
+    files.write(folder / "results.json", files.dump(files.jsonable(results)))
+    (folder / campaign.JOURNAL).unlink(missing_ok=True)
+    for path in save_failures(folder / "failures", results["cells"], options.seed) if options.case is None else ():
+        say(console, f"failing Case written: python -m reports replay {path}")
+    return conclude(results, folder / "results.json", notices, console)
+
+
+def conclude(results: dict[str, Any], path: Path, notices: Sequence[str], console: Console) -> int:
+    """Print what the results of a campaign say; the exit status."""
+    results = files.jsonable(results)
+    for line in notices:
+        say(console, line)
+    console.print(terminal.summary(results))
+    for line in terminal.breaks(results):
+        say(console, line, style="red")
+    say(console, verdict(results))
+    say(console, f"{path} written in {results['environment']['seconds']:.0f} s")
+    return status(results)
+
+
+# --- what is asked for
 
 
 def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
@@ -53,49 +130,9 @@ def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]
     return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
 
 
-def audit(options: argparse.Namespace, console: Console) -> int:
-    """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
-    request = request_of(options)
-    folder = files.writable(options.out)
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    adapters = asked(tuple(request.combinations), options.device, request.limits, options.workers)
-    found = one_case(options, request) if options.case else whole_campaign(options, request, adapters, folder, console)
-    seconds = time.perf_counter() - clock
-    devices = {adapter.name: adapter.device for adapter in adapters.values()}
-    flags = {name: value for adapter in adapters.values() for name, value in adapter.flags.items()}
-    about = environment.environment(devices, options.seed, started, seconds, flags)
-    chapters, left_out = files.carried(folder / "results.json", about)
-    found = {
-        "schema": files.SCHEMA,
-        "environment": about,
-        "request": said(request, tuple(devices)),
-        **found,
-        **chapters,
-    }
-    files.write(folder / "results.json", files.dump(files.jsonable(found)))
-    (folder / JOURNAL).unlink(missing_ok=True)
-    for path in save_failures(folder / "failures", found["cells"], options.seed) if options.case is None else ():
-        console.print(f"failing Case written: python -m reports replay {path}", highlight=False, soft_wrap=True)
-    return told(found, folder / "results.json", left_out, console)
-
-
-def told(found: dict[str, Any], path: Path, notices: Sequence[str], console: Console) -> int:
-    """Print what a campaign found; its exit status."""
-    found = files.jsonable(found)
-    for line in notices:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(terminal.summary(found))
-    for line in terminal.breaks(found):
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{verdict(found)}", highlight=False, markup=False, soft_wrap=True)
-    seconds = found["environment"]["seconds"]
-    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
-    return status(found)
-
-
-def request_of(options: argparse.Namespace) -> Request:
+def request_of(options: argparse.Namespace) -> campaign.Request:
     """What the options ask for."""
-    return campaign_campaign.Request(
+    return campaign.Request(
         {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
         options.device,
         tuple(options.dtypes),
@@ -109,7 +146,7 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
-def said(request: campaign_campaign.Request, engines: Sequence[str]) -> dict[str, Any]:
+def request_record(request: campaign.Request, engines: Sequence[str]) -> dict[str, Any]:
     """The request as it stands in results.json."""
     return {
         "engines": list(engines),
@@ -122,40 +159,41 @@ def said(request: campaign_campaign.Request, engines: Sequence[str]) -> dict[str
     }
 
 
-def one_case(options: argparse.Namespace, request: campaign_campaign.Request) -> dict[str, Any]:
+# --- what is measured
+
+
+def one_case(options: argparse.Namespace, request: campaign.Request) -> dict[str, Any]:
     """The one Case of a file in every engine."""
     case = read(options.case)
     names = Combination(case.hidden, case.output, case.loss)
     adapters = [load(spec, options.device) for spec in request.combinations]
     cells = [run_cell(adapter, options.device, case.dtype, names, [case], options.seed) for adapter in adapters]
-    return {"cells": cells, "training": [], "times": times.times(cells, 1)}
+    return {"cells": cells, "training": [], "times": times(cells, 1)}
 
 
 def whole_campaign(
     options: argparse.Namespace,
-    request: campaign_campaign.Request,
-    adapters: dict[str, campaign_campaign.Asked],
+    request: campaign.Request,
+    adapters: dict[str, campaign.Asked],
     folder: Path,
     console: Console,
 ) -> dict[str, Any]:
     """Every cell, training run and divergence, in worker processes."""
     names = {spec: adapter.name for spec, adapter in adapters.items()}
-    found = campaign_campaign.tasks(request, names)
-    runs = sum(map(campaign_campaign.is_run, found))
-    cells = sum(len(task.keys) for task in found) - runs
-    share = "" if request.share.of == 1 else f"share {request.share}: "
-    console.print(
-        f"seed {request.seed}: {share}{cells} cells, {runs} training runs, {options.workers} workers", highlight=False
-    )
-    with progress.progress(console) as bar:
-        task = bar.add_task("", total=cells + runs + 1)
-
-        def done(what: str) -> None:
-            bar.update(task, advance=1, description=what)
-
-        def tell(notice: str) -> None:
-            console.print(notice, highlight=False, markup=False, soft_wrap=True)
-
-        measured = campaign_campaign.measure(request, names, options.workers, folder, done, tell)
-        bar.update(task, completed=cells + runs + 1, description="done")
+    tasks = campaign.tasks(request, names)
+    runs = sum(map(campaign.is_run, tasks))
+    cells = sum(len(task.keys) for task in tasks) - runs
+    part = "" if request.share.of == 1 else f"share {request.share}: "
+    say(console, f"seed {request.seed}: {part}{cells} cells, {runs} training runs, {options.workers} workers")
+    with progress(console) as bar:
+        shown = bar.add_task("", total=cells + runs + 1)
+        measured = campaign.measure(
+            request,
+            names,
+            options.workers,
+            folder,
+            lambda item: bar.update(shown, advance=1, description=item),
+            lambda notice: say(console, notice),
+        )
+        bar.update(shown, completed=cells + runs + 1, description="done")
     return {**measured, "accuracy": allowances.accuracy(request.device)}

@@ -4,17 +4,24 @@ import argparse
 
 from rich.console import Console
 
+from reports.bench import measure, tables
+from reports.commands import options as shared
 from reports.results import files
+from reports.text.console import say
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `bench`."""
+    shared.number(verb, "--rounds", 15, "rounds of each, in turns")
+    shared.out(verb)
 
 
 def bench(options: argparse.Namespace, console: Console) -> int:
     """Time the audit and the reference, and write bench.json."""
-    from reports.bench import measure, tables
-
     folder = files.writable(options.out)
-    found = measure(options.rounds, console)
-    files.write(folder / "bench.json", files.dump(found))
-    for table in tables(found):
+    times = measure(options.rounds, console)
+    files.write(folder / "bench.json", files.dump(times))
+    for table in tables(times):
         console.print(table)
-    console.print(f"{folder / 'bench.json'} written", highlight=False, soft_wrap=True)
+    say(console, f"{folder / 'bench.json'} written")
     return 0

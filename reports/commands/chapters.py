@@ -2,47 +2,65 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from reports.results import environment, files
-from reports.text import progress as text_progress
+from reports.results import files
+from reports.results.environment import environment
+from reports.text.console import say
+from reports.text.progress import progress
 
-Progress = Callable[[int, int, str], None]
-"""Told what is done, of how much, and of which part."""
+Advance = Callable[[int, int, str], None]
+"""Shows how much is done, of how much, and which part is being measured."""
+
+Measure = Callable[[Path, Advance], Mapping[str, Any]]
+"""Measures a chapter; the folder is for what it keeps until it is finished."""
 
 
-Measure = Callable[[Path, Progress], dict[str, Any]]
-"""Of the output folder, where it may keep what it has until then."""
+@dataclass(frozen=True)
+class Summary:
+    """What a person sees of a chapter."""
+
+    holds: bool
+    sentence: str
+    lines: tuple[str, ...]
+    tables: tuple[Table, ...]
 
 
-def chapter(name: str, doing: str, said: Any, measure: Measure, options: argparse.Namespace, console: Console) -> int:
-    """Measure a chapter of the results, put it into results.json beside what is there, and print what it says.
-
-    `said` is the module with its tables, lines, sentence and verdict.
-    """
+def chapter(
+    name: str,
+    doing: str,
+    measure: Measure,
+    summarise: Callable[[Any], Summary],
+    options: argparse.Namespace,
+    console: Console,
+) -> int:
+    """Measure a chapter, put it into results.json beside what is there, and print its summary."""
     folder = files.writable(options.out)
     path = folder / "results.json"
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    found = files.load(path) if path.exists() else files.empty(options.seed, started)
-    with text_progress.progress(console, doing) as bar:
+    results = files.load(path) if path.exists() else files.empty(options.seed, started)
+    with progress(console, doing) as bar:
         task = bar.add_task("", total=None)
 
-        def progress(done: int, total: int, part: str) -> None:
+        def advance(done: int, total: int, part: str) -> None:
             bar.update(task, completed=done, total=total, description=part)
 
-        made = measure(folder, progress)
+        measured = measure(folder, advance)
     seconds = time.perf_counter() - clock
-    found[name] = made | {"environment": environment.environment({}, options.seed, started, seconds)}
-    files.write(path, files.dump(found))
-    for table in said.tables(made):
+    results[name] = {**measured, "environment": environment({}, options.seed, started, seconds)}
+    files.write(path, files.dump(results))
+    summary = summarise(measured)
+    for table in summary.tables:
         console.print(table)
-    for line in said.lines(made):
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(said.sentence(made), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{path} written in {seconds:.0f} s", highlight=False, soft_wrap=True)
-    return 0 if said.holds(made) else 1
+    for line in summary.lines:
+        say(console, line, style="red")
+    say(console, summary.sentence)
+    say(console, f"{path} written in {seconds:.0f} s")
+    return 0 if summary.holds else 1

@@ -1,21 +1,31 @@
 """`compare`: say what changed between two results.json."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
-from reports.gate import compare
+from reports.commands import options as shared
+from reports.gate import compare as comparison
 from reports.results import files
+from reports.text.console import say
 
 
-def beside(options: argparse.Namespace, console: Console) -> int:
-    """Say what changed between two campaigns."""
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `compare`."""
+    verb.add_argument("before", type=Path, metavar="OLD.json", help="results of the run before")
+    verb.add_argument("now", type=Path, metavar="NEW.json", help="results of the run after")
+    shared.out(verb)
+
+
+def compare(options: argparse.Namespace, console: Console) -> int:
+    """Say what changed between two campaigns; write compare.md and compare.html."""
     folder = files.writable(options.out)
-    found = compare.compared(files.load(options.before), files.load(options.now))
-    files.write(folder / "compare.md", compare.markdown(found))
-    files.write(folder / "compare.html", compare.html(found))
-    for table in compare.terminal(found):
+    changes = comparison.compared(files.load(options.before), files.load(options.now))
+    files.write(folder / "compare.md", comparison.markdown(changes))
+    files.write(folder / "compare.html", comparison.html(changes))
+    for table in comparison.terminal(changes):
         console.print(table)
-    console.print(compare.sentence(found), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{folder / 'compare.md'} and {folder / 'compare.html'} written", highlight=False, soft_wrap=True)
+    say(console, comparison.sentence(changes))
+    say(console, f"{folder / 'compare.md'} and {folder / 'compare.html'} written")
     return 0

@@ -1,23 +1,32 @@
-"""`divergences`: measure where the engines differ."""
+"""`divergences`: measure where the engines differ, from the equations and from each other."""
 
 import argparse
 
 from rich.console import Console
 
-from adapters.contract import load
+from adapters.contract import ENGINES, load
+from reports.commands import options as shared
+from reports.divergences.measure import measure
+from reports.divergences.terminal import terminal
 from reports.results import files
+from reports.text.console import say
 
-DIVERGENCES = "backprop-parity/divergences/1"
+SCHEMA = "backprop-parity/divergences/1"
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `divergences`."""
+    shared.engines(verb, tuple(ENGINES), shared.WITH_FUNCTIONS)
+    shared.dtypes(verb)
+    shared.device(verb)
+    shared.out(verb)
 
 
 def divergences(options: argparse.Namespace, console: Console) -> int:
     """Measure where the engines differ, and write divergences.json."""
-    from reports.divergences.measure import measure
-    from reports.divergences.terminal import terminal as table
-
     folder = files.writable(options.out)
     rows = measure([load(engine, options.device) for engine in options.engines], options.dtypes)
-    files.write(folder / "divergences.json", files.dump({"schema": DIVERGENCES, "rows": rows}))
-    console.print(table(rows))
-    console.print(f"{folder / 'divergences.json'} written", highlight=False, soft_wrap=True)
+    files.write(folder / "divergences.json", files.dump({"schema": SCHEMA, "rows": rows}))
+    console.print(terminal(rows))
+    say(console, f"{folder / 'divergences.json'} written")
     return 0

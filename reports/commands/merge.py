@@ -1,18 +1,26 @@
 """`merge`: put the results of all shares of a campaign together."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
 from reports.campaign.shares import merged
-from reports.commands.audit import told
+from reports.commands import options as shared
+from reports.commands.audit import conclude
 from reports.results import files
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `merge`."""
+    verb.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results.json of each share")
+    shared.out(verb)
 
 
 def merge(options: argparse.Namespace, console: Console) -> int:
     """Put the shares of a campaign together."""
     shares = [files.load(path) for path in options.results]
     folder = files.writable(options.out)
-    found = merged(shares)
-    files.write(folder / "results.json", files.dump(found))
-    return told(found, folder / "results.json", [], console)
+    results = merged(shares)
+    files.write(folder / "results.json", files.dump(results))
+    return conclude(results, folder / "results.json", [], console)

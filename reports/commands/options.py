@@ -1,22 +1,24 @@
-"""Options that several verbs share, and their types."""
+"""Options that several verbs share, and the types of their values."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from adapters.contract import ENGINES
 from reference.case import choose
+from reference.rounding import DTYPES
+from reports.results.environment import cores
 
 BUILD = Path("reports/build")
 SEED = 2026
 
-ENGINES_SWEPT = tuple(name for name in ENGINES if name != "jax-whole")
+WITH_FUNCTIONS = tuple(name for name in ENGINES if name != "jax-whole")
 """Engines with functions of their own: jax-whole's are those of jax-jit."""
 
 
 class UsageError(ValueError):
-    """A call that asks for what there is not; the message is one line."""
+    """A call that cannot be carried out; the message is one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,7 +28,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def names(allowed: Sequence[str], what: str) -> Any:
+# --- types of values
+
+
+def names(allowed: Sequence[str], what: str) -> Callable[[str], tuple[str, ...]]:
     """The type of an option that takes a comma-separated choice of names."""
 
     def parse(text: str) -> tuple[str, ...]:
@@ -38,29 +43,82 @@ def names(allowed: Sequence[str], what: str) -> Any:
     return parse
 
 
-def positive(text: str) -> int:
-    """The type of an option that counts."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number, at least 1")
-    return int(text)
+def whole_number(least: int, what: str = "count") -> Callable[[str], int]:
+    """The type of an option that takes a whole number, of at least so many."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}: give a whole number, at least {least}")
+        return int(text)
+
+    return parse
 
 
-def count(text: str) -> int:
-    """The type of an option that may be nothing."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number, at least 0")
-    return int(text)
+positive, count, seed_value = whole_number(1), whole_number(0), whole_number(0, "seed")
 
 
-def device(text: str) -> str:
-    """The type of a device."""
+def device_name(text: str) -> str:
+    """The type of an option that takes a device."""
     if text not in ("cpu", "gpu"):
         raise argparse.ArgumentTypeError(str(choose("device", text, ("cpu", "gpu"))))
     return text
 
 
-def seed(text: str) -> int:
-    """The type of a seed."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number, at least 0")
-    return int(text)
+# --- options, added to the parser of a verb
+
+
+def engines(
+    verb: argparse.ArgumentParser, allowed: Sequence[str], default: Sequence[str] | None, otherwise: str = "all"
+) -> None:
+    """--engines"""
+    what = ", ".join(default) if default and tuple(default) != tuple(allowed) else otherwise
+    help = f"some of {','.join(allowed)} (default: {what})"
+    verb.add_argument("--engines", type=names(allowed, "engine"), default=default, metavar="NAMES", help=help)
+
+
+def adapters(verb: argparse.ArgumentParser) -> None:
+    """--adapter"""
+    help = "an engine of your own as well, path/to/file.py:ClassName; repeatable"
+    verb.add_argument("--adapter", action="append", default=[], metavar="FILE:CLASS", help=help)
+
+
+def dtypes(verb: argparse.ArgumentParser, allowed: Sequence[str] = DTYPES) -> None:
+    """--dtypes"""
+    help = f"some of {','.join(allowed)} (default: all)"
+    verb.add_argument("--dtypes", type=names(allowed, "dtype"), default=tuple(allowed), metavar="NAMES", help=help)
+
+
+def device(verb: argparse.ArgumentParser) -> None:
+    """--device"""
+    verb.add_argument("--device", type=device_name, default="cpu", metavar="DEVICE", help="cpu (default) or gpu")
+
+
+def workers(verb: argparse.ArgumentParser) -> None:
+    """--workers"""
+    help = "worker processes, of one thread each (default: one a core)"
+    verb.add_argument("--workers", type=positive, default=cores(), metavar="N", help=help)
+
+
+def seed(verb: argparse.ArgumentParser, of: str) -> None:
+    """--seed"""
+    help = f"seed of {of} (default {SEED})"
+    verb.add_argument("--seed", type=seed_value, default=SEED, metavar="N", help=help)
+
+
+def number(verb: argparse.ArgumentParser, name: str, default: int, what: str, least: int = 1) -> None:
+    """An option that counts something."""
+    help = f"{what} (default {default})"
+    verb.add_argument(name, type=whole_number(least), default=default, metavar="N", help=help)
+
+
+def out(verb: argparse.ArgumentParser) -> None:
+    """--out"""
+    help = f"output folder (default {BUILD})"
+    verb.add_argument("--out", type=Path, default=BUILD, metavar="FOLDER", help=help)
+
+
+def results(verb: argparse.ArgumentParser) -> None:
+    """The results that a verb reads, and --out, which is their own folder if it is not given."""
+    path = BUILD / "results.json"
+    verb.add_argument("results", type=Path, nargs="?", default=path, metavar="RESULTS", help=f"default {path}")
+    verb.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: that of RESULTS)")

@@ -4,15 +4,22 @@ import argparse
 
 from rich.console import Console
 
-from reports.page.report import render
+from reports.commands import options as shared
+from reports.page import report
 from reports.results import files
+from reports.text.console import say
 from reports.verdict import status, verdict
 
 
-def page(options: argparse.Namespace, console: Console) -> int:
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `render`."""
+    shared.results(verb)
+
+
+def render(options: argparse.Namespace, console: Console) -> int:
     """Make report.html; the exit status is that of the results."""
-    found = files.load(options.results)
+    results = files.load(options.results)
     folder = files.writable(options.out or options.results.parent)
-    files.write(folder / "report.html", render(found))
-    console.print(f"{folder / 'report.html'} written: {verdict(found)}", highlight=False, markup=False, soft_wrap=True)
-    return status(found)
+    files.write(folder / "report.html", report.render(results))
+    say(console, f"{folder / 'report.html'} written: {verdict(results)}")
+    return status(results)

@@ -1,6 +1,7 @@
-"""`replay`: audit the Case of a file in every engine."""
+"""`replay`: audit the Case of a file in every engine, and say what breaks."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
@@ -8,22 +9,36 @@ from adapters.contract import ENGINES, load
 from reference.case import read
 from reports.campaign import terminal
 from reports.campaign.failing_cases import audited, is_off, save_smallest
+from reports.commands import options as shared
+from reports.results.verdicts import Verdict
+from reports.text.console import say
 
 
-def again(options: argparse.Namespace, console: Console) -> int:
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `replay`."""
+    verb.add_argument("case", type=Path, metavar="FILE", help="a Case as JSON, such as `audit` writes into failures/")
+    shared.engines(verb, tuple(ENGINES), None)
+    shared.adapters(verb)
+    shared.device(verb)
+    help = "folder for the smallest Case that still breaks, and scripts of it"
+    verb.add_argument("--out", type=Path, metavar="FOLDER", help=help)
+
+
+def replay(options: argparse.Namespace, console: Console) -> int:
     """Audit the Case of a file in every engine."""
     case = read(options.case)
-    console.print(f"{case!r}", highlight=False, markup=False, soft_wrap=True)
-    cells = []
+    say(console, repr(case))
+    verdicts = []
     for spec in (*(options.engines or tuple(ENGINES)), *options.adapter):
         adapter = load(spec, options.device)
-        cells.append(audited(adapter, options.device, case))
-        for line in terminal.of_cell(cells[-1]):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        if options.out and is_off(cells[-1]):
+        cell = audited(adapter, options.device, case)
+        verdicts.append(cell["verdict"])
+        for line in terminal.of_cell(cell):
+            say(console, line)
+        if options.out and is_off(cell):
             written = save_smallest(options.out, options.case.stem, adapter, options.device, case)
-            console.print(f"  written: {', '.join(map(str, written))}", highlight=False, markup=False, soft_wrap=True)
-    if all(cell["verdict"] == "not-run" for cell in cells):
-        console.print("no engine computes it", highlight=False)
+            say(console, f"  written: {', '.join(map(str, written))}")
+    if set(verdicts) == {Verdict.NOT_RUN}:
+        say(console, "no engine computes it")
         return 1
-    return 0 if all(cell["verdict"] in ("holds", "not-run") for cell in cells) else 1
+    return 0 if set(verdicts) <= {Verdict.HOLDS, Verdict.NOT_RUN} else 1

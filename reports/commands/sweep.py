@@ -1,17 +1,38 @@
-"""`sweep`: measure the accuracy of every scalar function."""
+"""`sweep`: measure the accuracy of every scalar function in every engine."""
 
 import argparse
 
 from rich.console import Console
 
-from adapters.contract import load
+from adapters.contract import ENGINES, load
+from reference.activations import ACTIVATIONS
+from reference.losses import LOSSES
+from reports.accuracy.sweep import PARTIAL, Plan, line, measure
+from reports.commands import options as shared
 from reports.results import files
+from reports.text.console import say
+
+FUNCTIONS = (*ACTIVATIONS, *LOSSES)
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `sweep`."""
+    shared.engines(verb, tuple(ENGINES), shared.WITH_FUNCTIONS)
+    help = "some of the activations and losses (default: all)"
+    verb.add_argument(
+        "--functions", type=shared.names(FUNCTIONS, "function"), default=FUNCTIONS, metavar="NAMES", help=help
+    )
+    shared.dtypes(verb)
+    shared.number(verb, "--inputs", 2**22, "float32 inputs of each function")
+    verb.add_argument("--exhaustive", action="store_true", help=f"all {2**32} float32 inputs")
+    shared.number(verb, "--drawn", 2**13, "inputs where they are drawn: float64, losses, coupled activations")
+    shared.seed(verb, "what is drawn")
+    shared.device(verb)
+    shared.out(verb)
 
 
 def sweep(options: argparse.Namespace, console: Console) -> int:
     """Measure every scalar function and write scalar_accuracy.json."""
-    from reports.accuracy.sweep import PARTIAL, Plan, line, measure  # python-flint serves this verb and the tests alone
-
     folder = files.writable(options.out)
     plan = Plan(
         functions=options.functions,
@@ -22,10 +43,10 @@ def sweep(options: argparse.Namespace, console: Console) -> int:
     )
     adapters = [load(engine, options.device) for engine in options.engines]
     with console.status("sweeping") as progress:
-        found = measure(adapters, plan, folder, progress.update)
-    for entry in sorted(found["entries"], key=lambda entry: -float(entry["roundings"])):
-        console.print(line(entry), highlight=False, soft_wrap=True)
-    files.write(folder / "scalar_accuracy.json", files.dump(found))
+        measured = measure(adapters, plan, folder, progress.update)
+    for entry in sorted(measured["entries"], key=lambda entry: -float(entry["roundings"])):
+        say(console, line(entry))
+    files.write(folder / "scalar_accuracy.json", files.dump(measured))
     (folder / PARTIAL).unlink()
-    console.print(f"{folder / 'scalar_accuracy.json'} written", highlight=False, soft_wrap=True)
+    say(console, f"{folder / 'scalar_accuracy.json'} written")
     return 0

@@ -2,17 +2,43 @@
 
 import argparse
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
-from reports.commands.chapters import chapter
-from reports.trajectories import measure, summary
+from reports.commands import options as shared
+from reports.commands.chapters import Summary, chapter
+from reports.text.console import say
+from reports.trajectories import summary, terminal
+from reports.trajectories.measure import DTYPES, ENGINES, Request, measure
 
 
-def train(options: argparse.Namespace, console: Console) -> int:
+def options(verb: argparse.ArgumentParser) -> None:
+    """The options of `trajectories`."""
+    shared.engines(verb, ENGINES, ENGINES)
+    shared.dtypes(verb, DTYPES)
+    shared.number(verb, "--steps", 40, "steps of each run of the spread")
+    shared.number(verb, "--epochs", 20, "epochs on digits")
+    shared.number(verb, "--long", 0, "steps of a long run in each engine; 0: none", 0)
+    shared.workers(verb)
+    shared.seed(verb, "data, weights and batches")
+    shared.out(verb)
+
+
+def trajectories(options: argparse.Namespace, console: Console) -> int:
     """Train every optimiser in every engine, each step audited."""
-    request = measure.Request(
+    request = Request(
         options.engines, options.dtypes, options.steps, options.epochs, options.long, options.seed, options.workers
     )
-    console.print(f"seed {options.seed}: {options.workers} workers", highlight=False)
-    return chapter("trajectories", "training", summary, partial(measure.measure, request), options, console)
+    say(console, f"seed {options.seed}: {options.workers} workers")
+    return chapter("trajectories", "training", partial(measure, request), summarised, options, console)
+
+
+def summarised(measured: Any) -> Summary:
+    """What a person sees of the chapter."""
+    return Summary(
+        summary.holds(measured),
+        summary.sentence(measured),
+        tuple(terminal.lines(measured)),
+        tuple(terminal.tables(measured)),
+    )

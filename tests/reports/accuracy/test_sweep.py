@@ -18,7 +18,7 @@ from reference.rounding import DTYPES, FORMATS, HALF, LARGEST, UNDERFLOW, UNIT_R
 from reports.accuracy import errors, sweep, true_values
 from reports.accuracy.errors import Worst, compared, drawn, merged, patterns, spacing, taken_in, worse
 from reports.accuracy.sweep import Journal, Plan, members
-from reports.commands.options import ENGINES_SWEPT
+from reports.commands.options import WITH_FUNCTIONS
 from reports.divergences.known import KNOWN
 from reports.results import environment, files
 
@@ -443,7 +443,7 @@ def test_a_departure_is_a_defect_that_the_divergences_list():
 
 def test_departures_are_of_engines_and_functions_that_there_are():
     for engine, function, what, dtype in sweep.DEPARTURES:
-        assert engine.removesuffix(accuracy.ON_GPU) in ENGINES_SWEPT
+        assert engine.removesuffix(accuracy.ON_GPU) in WITH_FUNCTIONS
         assert function in HIDDEN
         assert what in ("value", "derivative")
         assert dtype in DTYPES
@@ -664,7 +664,7 @@ def test_measure_says_what_it_is_of(tmp_path):
 
 @pytest.mark.parametrize(
     ("record", "engines"),
-    [(RECORDED, set(ENGINES_SWEPT)), (ON_GPU, set(ENGINES_SWEPT) - {"numpy"})],
+    [(RECORDED, set(WITH_FUNCTIONS)), (ON_GPU, set(WITH_FUNCTIONS) - {"numpy"})],
     ids=["on the CPU", "on a GPU"],
 )
 def test_the_record_is_of_this_sweep_and_of_every_engine(record, engines):

@@ -193,7 +193,7 @@ def gives_objects(case, trace):
     return replace(trace, delta={l: d.astype(object) for l, d in trace.delta.items()})
 
 
-@bad("malformed", "z of layer 1 is no array: ValueError")
+@bad("malformed", "z of layer 1 is not an array: ValueError")
 def gives_ragged_rows(case, trace):
     return replace(trace, z={l: [[1.0], [1.0, 2.0]] for l in trace.z})
 

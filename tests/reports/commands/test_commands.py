@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.contract import ENGINES
+from adapters.faults.planting import PLANTED
 from reference.activations import ACTIVATIONS, HIDDEN, OUTPUT
 from reference.case import to_json
 from reference.cases import Combination, Shape, draw_case
@@ -16,9 +17,8 @@ from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports import __main__, verdict
 from reports.accuracy import sweep
-from reports.commands import faults as commands_faults
 from reports.commands import options
-from reports.commands.faults import FAULT_ENGINES
+from reports.commands.faults import PARTS
 from reports.faults import measure
 from reports.results import environment, files
 from tests.reports import samples
@@ -317,10 +317,10 @@ def test_a_value_that_is_not_allowed(call, out, option, value, allowed):
         ("sweep", "--seed", "-1", ("at least 0",)),
         ("bench", "--rounds", "0", ("at least 1",)),
         ("bench", "--rounds", "few", ("at least 1",)),
-        ("faults", "--engines", "tensorflow", FAULT_ENGINES),
-        ("faults", "--engines", "", commands_faults.FAULT_ENGINES),
+        ("faults", "--engines", "tensorflow", tuple(PLANTED)),
+        ("faults", "--engines", "", tuple(PLANTED)),
         ("faults", "--dtypes", "float8", DTYPES),
-        ("faults", "--only", "matrices", commands_faults.FAULT_PARTS),
+        ("faults", "--only", "matrices", PARTS),
         ("faults", "--seeds", "0", ("at least 1",)),
         ("faults", "--seeds", "few", ("at least 1",)),
         ("faults", "--cases", "0", ("at least 1",)),
@@ -446,9 +446,9 @@ def test_an_output_folder_that_cannot_be_written(call, out, tmp_path, below):
         (case_text(W=[]), "layers of W are []"),
         (case_text(W=None), "W is None"),
         (case_text(b=[[0.0], [0.0, 0.0]]), "b[1]"),
-        (case_text(x=[[0.0, 0.0, 0.0], [0.0]]), "x is no array"),
+        (case_text(x=[[0.0, 0.0, 0.0], [0.0]]), "x is not an array"),
         (case_text(x=[]), "x has shape (0,)"),
-        (case_text(x=[["one", "two", "three"]]), "x is no array"),
+        (case_text(x=[["one", "two", "three"]]), "x is not an array"),
         (case_text(x=[[0.1, 0.2, 0.3]] * 5), "x at (0, 0) is 0.1"),
         (case_text(y=[[0.0, 0.0]]), "y has shape (1, 2)"),
         (case_text(y=[[0.0, 2.0]] * 5), "y at (0, 1) is 2.0"),
@@ -502,7 +502,7 @@ def test_help_says_what_there_is(call):
     status, text, _ = call("audit", "--help")
     assert status == 0
     flat = " ".join(text.split())
-    for part in (f"of {', '.join(ENGINES)} (default: all, or none beside --adapter)", ", ".join(DTYPES)):
+    for part in (f"of {','.join(ENGINES)} (default: all, or none beside --adapter)", ",".join(DTYPES)):
         assert flat.count(part) == 1, f"help has {part!r} {flat.count(part)} times, but should have it once"
     assert "numpyof" not in flat
 

@@ -1,0 +1,8 @@
+"""Lines on the terminal, as they are: no markup is read in them, and nothing is wrapped or highlighted."""
+
+from rich.console import Console
+
+
+def say(console: Console, line: object, style: str | None = None) -> None:
+    """Print a line."""
+    console.print(str(line), style=style, highlight=False, markup=False, soft_wrap=True)
