@@ -14,6 +14,9 @@ PLANTED = {
 }
 """The engines that faults are planted in: name -> where the class is."""
 
+OF_ONE_PROGRAM = ("torch-compile", "jax-whole")
+"""Those that make one program of a network: they take part in float32 alone, with some of the faults."""
+
 
 def planted(engine: str, fault: Fault) -> Adapter:
     """The engine of that name with one wrong step; it bears the engine's own name."""

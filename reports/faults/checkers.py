@@ -22,9 +22,9 @@ from reference.case import Case, Trace
 from reference.training import Plan, Step, descent, train
 from reports.faults.kill_matrix import parts, quiet
 from reports.faults.rules import CURVES, RULES, Rule, quantities
+from reports.results.fault_records import CheckerRow, CheckerRun, Killed, Refused
 from reports.running.engines import loaded
 
-Record = dict[str, Any]
 Engine = Any
 """An adapter that a checker can examine: torch's for gradcheck, JAX's for check_grads, one that trains for a curve."""
 
@@ -138,14 +138,14 @@ def tasks(seeds: int) -> Iterator[Task]:
     yield from (Task((), part, drawn) for part in parts(tuple(NETWORKS), 4))
 
 
-def run(task: Task) -> list[Record]:
+def run(task: Task) -> list[CheckerRun]:
     """What each checker says of each fault, and of each network without one."""
     said = [said_of(checker, FAULTS[name], task.seeds) for name in task.faults for checker in CHECKERS]
     honest = [said_of_honest(checker, name, task.seeds) for name in task.networks for checker in CHECKERS]
     return [record for records in (*said, *honest) for record in records]
 
 
-def said_of(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[Record]:
+def said_of(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[CheckerRun]:
     """The draws that a checker kills, of a fault that exceeds the precision; a record a stage."""
     wrong = faulty(checker.engine, fault.name)
     return [
@@ -155,7 +155,7 @@ def said_of(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[Record
     ]
 
 
-def said_of_honest(checker: Checker, name: str, seeds: Sequence[int]) -> list[Record]:
+def said_of_honest(checker: Checker, name: str, seeds: Sequence[int]) -> list[CheckerRun]:
     """The draws of an honest engine that a checker is not content with; a record a stage."""
     return [judged(checker, loaded(checker.engine, "cpu"), name, stage, seeds, None) for stage in STAGES]
 
@@ -166,7 +166,9 @@ def faulty(engine: str, fault: str) -> Engine:
     return planted(engine, FAULTS[fault])
 
 
-def judged(checker: Checker, adapter: Engine, name: str, stage: str, seeds: Sequence[int], fault: str | None) -> Record:
+def judged(
+    checker: Checker, adapter: Engine, name: str, stage: str, seeds: Sequence[int], fault: str | None
+) -> CheckerRun:
     """How often a checker is not content with an adapter."""
     refused, spent, chosen = 0, [], seeds[: checker.seeds]
     for seed in chosen:
@@ -191,10 +193,10 @@ def drawn(name: str, stage: str, seed: int) -> Case:
     return DRAWN[stage](name, DTYPE, seed)
 
 
-def table(records: Sequence[Record]) -> list[Record]:
+def table(records: Sequence[CheckerRun]) -> list[CheckerRow]:
     """A row for each checker: faults and draws killed at each stage, false alarms, milliseconds."""
     about = {rule.name: rule for rule in (*RULES, *CURVES)}
-    rows = []
+    rows: list[CheckerRow] = []
     for checker in CHECKERS:
         own = [record for record in records if record["rule"] == checker.name]
         rule = about.get(checker.name)
@@ -213,7 +215,7 @@ def table(records: Sequence[Record]) -> list[Record]:
     return rows
 
 
-def killed(records: Sequence[Record], stage: str) -> Record:
+def killed(records: Sequence[CheckerRun], stage: str) -> Killed:
     """Faults killed in every draw, of how many; and draws killed, of how many."""
     of = [record for record in records if record["fault"] and record["stage"] == stage]
     return {
@@ -224,7 +226,7 @@ def killed(records: Sequence[Record], stage: str) -> Record:
     }
 
 
-def alarms(records: Sequence[Record], stage: str) -> Record:
+def alarms(records: Sequence[CheckerRun], stage: str) -> Refused:
     """Honest draws refused, of how many."""
     of = [record for record in records if not record["fault"] and record["stage"] == stage]
     return {"draws": sum(record["refused"] for record in of), "of_draws": sum(record["draws"] for record in of)}

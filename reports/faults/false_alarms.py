@@ -8,11 +8,11 @@ framework, and is counted under the divergence's id.
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,11 +26,12 @@ from reference.network import trace as reference_trace
 from reference.rounding import LARGEST
 from reports.divergences.measure import divergences
 from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_of, combination_of, drawn
+from reports.results.fault_records import Alarm, AlarmFinding, Alarms, CaseBreaks, Chunk, HonestRow
 from reports.results.files import number
 from reports.results.journal import append, measured_with, opened, source
-from reports.results.records import Record
+from reports.results.records import Divergence
+from reports.running import workers
 from reports.running.engines import loaded
-from reports.running.pool import pool
 from reports.running.tally import shortened
 
 SCHEMA = "backprop-parity/alarms/1"
@@ -55,24 +56,26 @@ def replay(spec: str, seed: int, kind: str, dtype: str, index: int, device: str 
     return findings_of(adapter, case_of(seed, kind, dtype, index), arithmetic_of(adapter, device))
 
 
-def broken(finding: Finding) -> Record:
+def broken(finding: Finding) -> AlarmFinding:
     """A finding that does not hold, as it stands in the journal."""
     worst = None if finding.worst is None else asdict(finding.worst)
     return {"equation": finding.equation, "layer": finding.layer, "ratio": finding.ratio, "worst": worst}
 
 
-def breaks_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> tuple[list[Finding], list[Record]]:
+def breaks_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> tuple[list[Finding], list[AlarmFinding]]:
     """The findings of a Case, and those of them that do not hold, or in their place why there is none."""
     try:
         found = findings_of(adapter, case, arithmetic)
     except MalformedTrace as error:
-        return [], [unheard(f"malformed trace: {error}")]
+        return [], [without_finding(f"malformed trace: {error}")]
     except FAILURES as error:
-        return [], [unheard(describe(error))]
-    return found, [broken(finding) for finding in found if not finding.holds] if found else [unheard("no finding")]
+        return [], [without_finding(describe(error))]
+    return found, [broken(finding) for finding in found if not finding.holds] if found else [
+        without_finding("no finding")
+    ]
 
 
-def unheard(reason: str) -> Record:
+def without_finding(reason: str) -> AlarmFinding:
     """In the place of a finding, why there is none."""
     return {"equation": None, "layer": None, "ratio": None, "worst": None, "reason": reason}
 
@@ -88,14 +91,15 @@ class Turn:
     stretches: tuple[tuple[str, int, int], ...]
 
 
-def run_turn(turn: Turn, journal: Path) -> int:
+def run_turn(task: tuple[Turn, Path]) -> int:
     """Audit so many Cases of each kind that the engine supports; each chunk becomes a line of the journal at once."""
+    turn, journal = task
     adapter, audited = loaded(turn.spec, turn.device), 0
     for kind, start, wanted in turn.stretches:
         index, left = start, wanted
         while left > 0 and index < start + PATIENCE * wanted + len(HIDDEN) * STRETCH:
             chunk = run_chunk(adapter, turn, kind, index, left)
-            append(journal, chunk)
+            append(journal, dict(chunk))
             index, left, audited = chunk["stop"], left - chunk["cases"], audited + chunk["cases"]
     return audited
 
@@ -104,12 +108,13 @@ PATIENCE = 4
 """Of so many Cases, and of all hidden activations, an engine supports at least one: else the kind stays short."""
 
 
-def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) -> Record:
+def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) -> Chunk:
     """Cases from an index on, to the end of its stretch, or until so many were audited."""
     began, arithmetic = time.perf_counter(), arithmetic_of(adapter, turn.device)
     cases = numbers = redrawn = 0
     worst: tuple[float, str | None] = (0.0, None)
-    breaks, not_run = [], Counter[str]()
+    breaks: list[CaseBreaks] = []
+    not_run = Counter[str]()
     stop = start
     for stop in range(start + 1, (start // STRETCH + 1) * STRETCH + 1):
         try:
@@ -149,7 +154,7 @@ def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) 
 JOURNAL = "alarms.jsonl"
 
 
-def header(seed: int, device: str) -> Record:
+def header(seed: int, device: str) -> dict[str, Any]:
     """The first line of a journal: what its chunks depend on."""
     about = {"schema": SCHEMA, "seed": seed, "device": device}
     return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
@@ -171,15 +176,15 @@ def quotas(specs: Sequence[str], dtypes: Sequence[str], cases: int) -> dict[Cell
     return {cell: each + (i < rest) for i, cell in enumerate(cells)}
 
 
-def of_cell(chunks: Iterable[Record]) -> dict[Cell, list[Record]]:
+def of_cell(chunks: Iterable[Chunk]) -> dict[Cell, list[Chunk]]:
     """The chunks of each cell."""
-    found: dict[Cell, list[Record]] = {}
+    found: dict[Cell, list[Chunk]] = {}
     for chunk in chunks:
         found.setdefault((chunk["engine"], chunk["dtype"], chunk["kind"]), []).append(chunk)
     return found
 
 
-def turns(wanted: dict[Cell, int], chunks: Iterable[Record], device: str, seed: int) -> Iterator[Turn]:
+def turns(wanted: dict[Cell, int], chunks: Iterable[Chunk], device: str, seed: int) -> Iterator[Turn]:
     """What is left to do: a turn for each engine, dtype and shape, as a worker compiles for these once."""
     done = of_cell(chunks)
     left: dict[tuple[str, str, Shape], list[tuple[str, int, int]]] = {}
@@ -201,36 +206,44 @@ def measure(
     cases: int,
     seed: int,
     folder: Path,
-    executor_workers: int,
+    processes: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     tell: Callable[[str], None] = print,
-) -> Record:
+) -> Alarms:
     """Audit so many Cases, spread evenly over engines, dtypes and kinds, and count what does not hold.
 
     What the journal in the folder has is not run again. `progress` is told how many are audited, of how many; `tell` is
     given notices. Raises ResultsError for a journal of another campaign, CampaignError where a worker dies.
     """
     began, journal, wanted = time.perf_counter(), folder / JOURNAL, quotas(specs, dtypes, cases)
-    chunks = opened(journal, first := header(seed, device), tell)
-    rows: list[Record] = []
-    with pool(executor_workers) as executor:
-        short = -1
-        while (left := missing(wanted, chunks)) not in (0, short):
-            short = left
-            waiting = turns(wanted, chunks, device, seed)
-            futures = [executor.submit(run_turn, turn, journal) for turn in sorted(waiting, key=costly, reverse=True)]
-            for future in as_completed(futures):
-                left -= future.result()
-                progress(cases - left, cases)
-            chunks = opened(journal, first, tell)
-        departing = sorted({chunk["dtype"] for chunk in chunks if chunk["breaks"]})
-        for part in [executor.submit(divergences, specs, device, [dtype]) for dtype in departing]:
-            rows += part.result()
+    chunks = cast(list[Chunk], opened(journal, first := header(seed, device), tell))
+    rows: list[Divergence] = []
+    short = -1
+    while (left := missing(wanted, chunks)) not in (0, short):
+        short = left
+
+        def count(audited: int) -> None:
+            nonlocal left
+            left -= audited
+            progress(cases - left, cases)
+
+        ordered = sorted(turns(wanted, chunks, device, seed), key=costly, reverse=True)
+        workers.each(run_turn, [(turn, journal) for turn in ordered], processes, count)
+        chunks = cast(list[Chunk], opened(journal, first, tell))
+    departing = sorted({chunk["dtype"] for chunk in chunks if chunk["breaks"]})
+    for of_dtype in workers.each(rows_of, [(tuple(specs), device, dtype) for dtype in departing], processes):
+        rows += of_dtype
     kept = [chunk for cell, found in of_cell(chunks).items() if cell in wanted for chunk in found]
     return summary(kept, rows, seed) | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def missing(wanted: dict[Cell, int], chunks: Iterable[Record]) -> int:
+def rows_of(task: tuple[tuple[str, ...], str, str]) -> list[Divergence]:
+    """The table of divergences in one dtype, in a worker."""
+    specs, device, dtype = task
+    return cast(list[Divergence], divergences(specs, device, [dtype]))
+
+
+def missing(wanted: dict[Cell, int], chunks: Iterable[Chunk]) -> int:
     """How many Cases are not yet audited."""
     done = of_cell(chunks)
     return sum(max(0, quota - sum(chunk["cases"] for chunk in done.get(cell, []))) for cell, quota in wanted.items())
@@ -244,14 +257,14 @@ def costly(turn: Turn) -> tuple[bool, int]:
 # --- what is said of all chunks
 
 
-def summary(chunks: Sequence[Record], rows: Sequence[Record], seed: int) -> Record:
+def summary(chunks: Sequence[Chunk], rows: Sequence[Divergence], seed: int) -> Alarms:
     """The counts, every alarm, and what the divergences explain."""
-    alarms: list[Record] = []
+    alarms: list[Alarm] = []
     explained = Counter[str]()
     not_run = Counter[tuple[str, str]]()
-    by: list[Record] = []
+    by: list[HonestRow] = []
     for (engine, dtype, kind), found in of_cell(chunks).items():
-        here: list[Record] = []
+        here: list[Alarm] = []
         for chunk in found:
             for item in chunk["breaks"]:
                 with np.errstate(all="ignore"):
@@ -268,7 +281,7 @@ def summary(chunks: Sequence[Record], rows: Sequence[Record], seed: int) -> Reco
                 "cases": sum(c["cases"] for c in found),
                 "numbers": sum(c["numbers"] for c in found),
                 "redrawn": sum(c["redrawn"] for c in found),
-                "worst": shortened(worst[0]),
+                "worst": shortened(number(worst[0])),
                 "equation": worst[1],
                 "alarms": len(here),
                 "seconds": round(sum(c["seconds"] for c in found), 1),
@@ -290,8 +303,8 @@ Place = tuple[int, str, str, int]
 
 
 def judged(
-    findings: Sequence[Record], rows: Sequence[Record], engine: str, place: Place
-) -> tuple[list[Record], list[str]]:
+    findings: Sequence[AlarmFinding], rows: Sequence[Divergence], engine: str, place: Place
+) -> tuple[list[AlarmFinding], list[str]]:
     """The findings of one Case that no divergence explains, and the ids of the rows that explain the others.
 
     A finding with an operand that is no number, or infinite, is the consequence of the one before it, where that is
@@ -311,14 +324,14 @@ def judged(
     return unexplained, named
 
 
-def finite(finding: Record) -> bool:
+def finite(finding: AlarmFinding) -> bool:
     """Whether there is a number that it should be, and one that it may be off by: its operands are numbers then."""
     if (worst := finding["worst"]) is None:
         return True
     return bool(np.isfinite([number(worst["expected"]), number(worst["allowed"])]).all())
 
 
-def explanation(rows: Sequence[Record], item: Record, finding: Record, place: Place) -> str | None:
+def explanation(rows: Sequence[Any], item: Mapping[str, str], finding: AlarmFinding, place: Place) -> str | None:
     """The id of the row that explains a finding, by the rule of a campaign, or None.
 
     Where z goes beyond what a campaign draws, a departure that is listed within may be larger, as torch's CELU is the
@@ -338,10 +351,12 @@ def explanation(rows: Sequence[Record], item: Record, finding: Record, place: Pl
     z = reference_trace(case_of(*place)).z
     assert z is not None
     size = max(float(np.abs(array).max()) for array in z.values())
-    return explains([{**row, "ordinary": True} for row in larger if begins(row) <= size * NEAR], item, finding)
+    return explains(
+        [{**row, "ordinary": True} for row in larger if begins(cast(Divergence, row)) <= size * NEAR], item, finding
+    )
 
 
-def softplus_overflows(item: Record, finding: Record, place: Place) -> bool:
+def softplus_overflows(item: Mapping[str, str], finding: AlarmFinding, place: Place) -> bool:
     """Whether it is torch's softplus, which takes a gradient g back as g e^{βz}/(1 + e^{βz}): infinite if g e^{βz} is.
 
     No row can list it, as it depends on the gradient: 10³⁵ at z = 15 is infinite in float32. In float16 torch computes
@@ -349,10 +364,13 @@ def softplus_overflows(item: Record, finding: Record, place: Place) -> bool:
     """
     role, last = ("output", True) if finding["equation"] == "9" else ("hidden", False)
     torch_s = item["engine"] == "torch-eager" and item["dtype"] != "float16" and item[role] == "softplus"
-    if not (torch_s and finding["equation"] in ("9", "14") and np.isinf(number(finding["worst"]["observed"]))):
+    worst, l = finding["worst"], finding["layer"]
+    if worst is None or l is None or not (torch_s and finding["equation"] in ("9", "14")):
+        return False
+    if not np.isinf(number(worst["observed"])):
         return False
     case = case_of(*place)
-    trace, l, at = reference_trace(case), finding["layer"], tuple(finding["worst"]["index"])
+    trace, at = reference_trace(case), tuple(worst["index"])
     assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
     g = case.criterion.derivative(trace.a[l], case.y) if last else trace.delta[l + 1] @ case.W[l + 1]
     exponent = case.activation(l).parameters["beta"] * trace.z[l][at] + np.log(np.abs(g[at]) / case.samples)
@@ -363,14 +381,14 @@ NEAR = 4.0
 """A departure begins up to so many times nearer to 0 than where it is asked for: z² overflows at half of 2 √largest."""
 
 
-def begins(row: Record) -> float:
+def begins(row: Divergence) -> float:
     """The smallest of the inputs that a row and its note name, each by its largest |z|, infinite at infinity."""
     inputs = re.findall(r"z = \[?([^\],;]+(?:, [^\],;=]+)*)", f"{row['input']}; {row['note']}")
     sizes = [re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.partition(" and ")[0]) for text in inputs]
     return min((max(abs(float(size)) for size in found) for found in sizes if found), default=np.inf)
 
 
-def alarm(finding: Record, engine: str, dtype: str, kind: str, index: int, seed: int) -> Record:
+def alarm(finding: AlarmFinding, engine: str, dtype: str, kind: str, index: int, seed: int) -> Alarm:
     """A false alarm, and how to see it again."""
     return {
         "engine": engine,

@@ -5,32 +5,36 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from adapters.contract import Adapter, arithmetic_of, load
+from adapters.contract import Adapter, Trainer, arithmetic_of, load
+from adapters.faults.batching import BATCH_FAULTS, PLAN, TRAINED_IN, BatchFault, Misled
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import STAGES, Fault
 from adapters.faults.networks import DRAWN
-from adapters.faults.planting import planted
+from adapters.faults.planting import OF_ONE_PROGRAM, planted
 from adapters.faults.updates import UPDATES, UpdateFault, kept_as
 from adapters.faults.updating import MAKERS, course, findings, honest_findings, planted_at, planted_step
 from reference import audit as au
 from reference.arithmetic import Arithmetic
 from reference.arrays import Array
+from reference.audit import MalformedTrace
 from reference.case import Case, Trace
+from reference.optimisers import optimiser
 from reference.rounding import LARGEST, UNIT_ROUNDOFF, rounding
-from reports.faults.vocabulary import COMPILED
+from reference.training import Plan, draw_batches
+from reports.results.fault_records import MatrixCell
+from reports.running.engines import loaded
+from reports.running.tally import Tally
+from reports.trajectories.steps import steps
 
-Record = dict[str, Any]
 Place = tuple[str, int]
 """Equation and layer."""
 
 Parameter = tuple[str, int]
 """W or b, and layer."""
-
-ENGINES = ("numpy", "torch-eager", "jax-jit")
 
 IN_ONE_PROGRAM = (
     *(
@@ -55,8 +59,8 @@ IN_ONE_PROGRAM = (
 )
 """Faults planted under torch.compile and in one program of JAX."""
 
-PANEL: dict[str, Fault] = {**FAULTS, **UPDATES}
-"""Every fault: of the forward and the backward pass, and of the update."""
+PANEL: dict[str, Fault] = {**FAULTS, **UPDATES, **BATCH_FAULTS}
+"""Every fault: of the forward and the backward pass, of the update, and of the batches."""
 
 CERTAIN = 2.0
 """A change of more than two allowances is no honest engine's, whatever its own rounding was."""
@@ -79,7 +83,7 @@ def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator
     drawn = tuple(range(seeds))
     networks = dict.fromkeys(fault.network for fault in FAULTS.values())
     for engine in engines:
-        if engine in COMPILED:
+        if engine in OF_ONE_PROGRAM:
             if "float32" in dtypes:
                 yield from (Task(engine, ("float32",), part, drawn) for part in parts(IN_ONE_PROGRAM, 7))
             continue
@@ -90,6 +94,8 @@ def tasks(engines: Sequence[str], dtypes: Sequence[str], seeds: int) -> Iterator
             if engine in MAKERS:
                 names = tuple(name for name, fault in UPDATES.items() if fault.runs(dtype))
                 yield from (Task(engine, (dtype,), part, drawn) for part in parts(names, 40))
+                if dtype in TRAINED_IN:
+                    yield from (Task(engine, (dtype,), part, drawn) for part in parts(tuple(BATCH_FAULTS), 40))
 
 
 def parts(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
@@ -97,7 +103,7 @@ def parts(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
     return (tuple(names[start : start + size]) for start in range(0, len(names), size))
 
 
-def run(task: Task) -> list[Record]:
+def run(task: Task) -> list[MatrixCell]:
     """A record for each fault, format and stage of a task."""
     return [
         record
@@ -107,10 +113,12 @@ def run(task: Task) -> list[Record]:
     ]
 
 
-def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Iterator[Record]:
+def of_fault(engine: str, fault: Fault, dtype: str, seeds: Sequence[int]) -> Iterator[MatrixCell]:
     """What became of a fault in an engine and format: one record a stage of training."""
     if isinstance(fault, UpdateFault):
         draw_one = partial(draw_update, engine, fault, dtype)
+    elif isinstance(fault, BatchFault):
+        draw_one = partial(draw_batches_of, engine, fault, dtype)
     else:
         draw_one = partial(draw, engine, planted(engine, fault), fault, dtype)
     for stage in STAGES:
@@ -210,6 +218,47 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
     return Draw(seed, True, (said, first.layer), change, in_u, first.ratio)
 
 
+BATCH, EPOCHS = 12, 3
+"""Of the training runs that the faults of the batches are planted in: 32 samples are batches of 12, 12 and 8."""
+
+
+def draw_batches_of(engine: str, fault: BatchFault, dtype: str, stage: str, seed: int) -> Draw:
+    """Plant a fault in the batches of a training run, every step of which is audited.
+
+    The change is the ratio of the first finding that does not hold: the honest run, which must hold, would have at most
+    one allowance of it. A step that is none of the plan has no equation.
+    """
+    case, adapter = DRAWN[stage](fault.network, dtype, seed), loaded(engine, "cpu")
+    plan = Plan(draw_batches(np.random.default_rng([seed, BATCH]), case.samples, BATCH, EPOCHS), optimiser("adam"))
+    with quiet():
+        honest = first_broken(adapter, case, plan)
+        wrong = first_broken(cast(Adapter, Misled(cast(Trainer, adapter), fault)), case, plan)
+    if wrong is None or honest is not None:
+        return Draw(seed, False, None, 0.0, 0.0, 0.0)
+    if isinstance(wrong, MalformedTrace):
+        return Draw(seed, True, (PLAN, 0), math.inf, math.inf, math.inf)
+    return Draw(seed, True, (wrong.equation, wrong.layer), wrong.ratio, in_roundings(wrong, dtype), wrong.ratio)
+
+
+def first_broken(adapter: Adapter, case: Case, plan: Plan) -> au.Finding | MalformedTrace | None:
+    """The first finding of a training run that does not hold, or why a step is none of the plan; None if all hold."""
+    try:
+        for audited in steps(adapter, "cpu", case, plan, Tally()):
+            if (guilty := au.first_break(audited.findings)) is not None:
+                return guilty
+    except MalformedTrace as error:
+        return error
+    return None
+
+
+def in_roundings(finding: au.Finding, dtype: str) -> float:
+    """How far off the worst element of a finding is, in u of what it should be."""
+    if finding.worst is None:
+        return math.inf
+    off = np.abs(np.float64(finding.worst.observed) - finding.worst.expected)
+    return worst(np.asarray(off), np.float64(UNIT_ROUNDOFF[dtype] * abs(finding.worst.expected)))
+
+
 def broken(
     steps: Sequence[dict[Parameter, list[au.Finding]]],
 ) -> dict[tuple[int, Parameter, str], au.Finding]:
@@ -252,7 +301,7 @@ def worst(moved: Array, unit: au.Number) -> float:
     return float(np.where(np.isnan(ratio), math.inf, ratio).max())
 
 
-def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[Draw]) -> Record:
+def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[Draw]) -> MatrixCell:
     """The record of one cell of the matrix.
 
     A draw is killed; or missed, where the fault is said to show in that format or moves its step by more than any

@@ -1,18 +1,17 @@
 """Measures what the audit catches: seeded faults, beside other checkers, its false alarms and its limits."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from shutil import which
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from adapters.faults.batching import BATCH_FAULTS
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import NETWORKS
 from adapters.faults.updates import UPDATES
 from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault
-from reports.running.pool import in_turn, pool
-
-Record = dict[str, Any]
+from reports.results.fault_records import FaultsChapter, PanelFault
+from reports.running import workers
 
 COMPILERS = ("c++", "g++", "clang++")
 """One of these is what torch.compile makes its programs with."""
@@ -32,25 +31,17 @@ class Request(NamedTuple):
 
 def measure(
     request: Request, folder: Path, progress: Callable[[int, int, str], None], tell: Callable[[str], None]
-) -> Record:
+) -> FaultsChapter:
     """All that is asked for, as it stands in results.json; `progress` is told what is done, of how much."""
-    engines, idle = able(request.engines)
-    for line in idle:
+    engines, notices = able(request.engines)
+    for line in notices:
         tell(line)
-    found: Record = {"request": request._asdict(), "panel": panel(), "not_run": idle}
-    with pool(request.workers) as executor:
-        for part, run, tasks in (
-            ("matrix", kill_matrix.run, list(kill_matrix.tasks(engines, request.dtypes, request.seeds))),
-            ("beside", checkers.run, list(checkers.tasks(request.seeds))),
-        ):
-            if part in request.parts:
-                found[part] = together(executor, run, tasks, part, progress)
-        if "smallest" in request.parts:
-            found["smallest"] = executor.submit(smallest_fault.measure, request.seed, request.dtypes).result()
-    if "beside" in found:
-        found["beside"] = checkers.table(found["beside"])
+    records = in_workers(request, engines, progress)
+    chapter: dict[str, Any] = {"request": request._asdict(), "panel": panel(), "not_run": notices, **records}
+    if "beside" in records:
+        chapter["beside"] = checkers.table(records["beside"])
     if "alarms" in request.parts:
-        found["alarms"] = false_alarms.measure(
+        chapter["alarms"] = false_alarms.measure(
             [engine for engine in engines if engine in false_alarms.ENGINES],
             "cpu",
             request.dtypes,
@@ -61,22 +52,41 @@ def measure(
             lambda done, total: progress(done, total, "honest cases"),
             tell,
         )
-    return found
+    return cast(FaultsChapter, chapter)
 
 
-def together(
-    executor: Executor, run: Callable[[Any], list[Record]], tasks: Sequence[Any], part: str, progress: Any
-) -> list[Record]:
-    """The records of all tasks, in the order of the tasks."""
+def in_workers(
+    request: Request, engines: Sequence[str], progress: Callable[[int, int, str], None]
+) -> dict[str, list[Any]]:
+    """The records of the parts that are asked for but the false alarms, in the order of their tasks."""
+    tasks: dict[str, list[Any]] = {
+        "matrix": list(kill_matrix.tasks(engines, request.dtypes, request.seeds)),
+        "beside": list(checkers.tasks(request.seeds)),
+        "smallest": [(request.seed, dtype) for dtype in request.dtypes],
+    }
+    wanted = [(part, task) for part in tasks if part in request.parts for task in tasks[part]]
     done = 0
 
-    def count(records: list[Record]) -> None:
+    def count(result: tuple[str, list[Any]]) -> None:
         nonlocal done
         done += 1
-        progress(done, len(tasks), part)
+        progress(done, len(wanted), result[0])
 
-    futures = [executor.submit(run, task) for task in tasks]
-    return [record for records in in_turn(futures, count) for record in records]
+    records: dict[str, list[Any]] = {part: [] for part in tasks if part in request.parts}
+    for part, of_task in workers.each(run, wanted, request.workers, count):
+        records[part] += of_task
+    return records
+
+
+def run(task: tuple[str, Any]) -> tuple[str, list[Any]]:
+    """A part, and the records of one task of it, in a worker."""
+    part, of = task
+    if part == "matrix":
+        return part, kill_matrix.run(of)
+    if part == "beside":
+        return part, checkers.run(of)
+    seed, dtype = of
+    return part, [*smallest_fault.measure(seed, [dtype])]
 
 
 def able(engines: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -87,7 +97,7 @@ def able(engines: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(engines), []
 
 
-def panel() -> list[Record]:
+def panel() -> list[PanelFault]:
     """Every fault as it stands in results.json."""
     return [
         {
@@ -103,5 +113,5 @@ def panel() -> list[Record]:
             "trained": fault.trained,
             "source": fault.source,
         }
-        for fault in (*FAULTS.values(), *UPDATES.values())
+        for fault in (*FAULTS.values(), *UPDATES.values(), *BATCH_FAULTS.values())
     ]

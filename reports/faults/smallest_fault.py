@@ -6,13 +6,11 @@ from which on the audit flags the fault. It is computed, not searched for: the f
 interval is reached where rounding turns to it, halfway from the number before it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from adapters.contract import ENGINES, Adapter, LayerVjp, Trainer, arithmetic_of, load
 from reference import audit
@@ -24,10 +22,8 @@ from reference.case import Case
 from reference.cases import Combination, Shape, draw_case
 from reference.rounding import DTYPES, FORMATS, UNIT_ROUNDOFF, rounded
 from reference.training import Step, descent
-from reports.faults.vocabulary import COMPOSED, FAULTS, JACOBIAN, MEASURED, UPDATE
-from reports.text.wording import size_text
-
-Record = dict[str, Any]
+from reports.faults.limits import COMPOSED, ELEMENTS, JACOBIAN, MEASURED, UPDATE
+from reports.results.fault_records import Sizes, SmallestRow
 
 LEARNING_RATE = 0.1
 """η of (2a, 2b): not a binary fraction, so that its rounding counts."""
@@ -71,32 +67,6 @@ change of 2⁻⁹ is then told within 2⁻²⁴/2⁻⁹ = 2⁻¹⁵ of itself, a
 
 class MeasurementError(ValueError):
     """A measurement that would mean nothing; its message is one line."""
-
-
-# --- what may be said of one change
-
-KILLED = "killed"
-DEPENDS = "depends on the honest error"
-INDISTINGUISHABLE = "indistinguishable at this precision"
-
-
-def verdict(change: float, allowed: float) -> str:
-    """What the audit can say of a number that a fault changes by `change`, where ± `allowed` is honest.
-
-    change ≤ allowed                 an honest engine may differ from the equation by as much: indistinguishable
-    allowed < change ≤ 2 allowed     flagged or not, as the honest error adds to it or takes it up
-    change > 2 allowed               flagged wherever in ± allowed the honest error lies: killed
-
-    Both in the units of the number, or the change as a multiple of what is allowed beside 1. A change that is NaN is
-    killed. Raises ValueError for a negative change, and for an allowance that is negative or not finite.
-    """
-    if change < 0:
-        raise ValueError(f"change is {change!r}, but should be a size, at least 0")
-    if not 0 <= allowed < np.inf:
-        raise ValueError(f"allowed is {allowed!r}, but should be finite and at least 0")
-    if change <= allowed:
-        return INDISTINGUISHABLE
-    return DEPENDS if change <= 2 * allowed else KILLED
 
 
 # --- the critical ε
@@ -257,6 +227,22 @@ def audited(honest: Honest, equation: str, layer: int) -> list[Finding]:
     return (audit.audit_composed if equation in COMPOSED else audit.audit)(case, step.trace, arithmetic)
 
 
+def one(observed: Array, rng: np.random.Generator) -> Array:
+    """A sign for one element, drawn among those that are not zero."""
+    signs = np.zeros(observed.shape)
+    signs.flat[rng.choice(np.flatnonzero(observed))] = rng.choice([-1.0, 1.0])
+    return signs
+
+
+def every(observed: Array, rng: np.random.Generator) -> Array:
+    """A sign for every element."""
+    return rng.choice([-1.0, 1.0], size=observed.shape)
+
+
+SIGNS: dict[str, Callable[[Array, np.random.Generator], Array]] = {"one": one, "all": every}
+"""In which direction a fault moves each element; 0 for one that it leaves."""
+
+
 @audit.quiet
 def smallest(check: Measured, signs: Array, grid: Grid) -> tuple[float, float]:
     """The critical ε of a fault, and the smallest allowed/|expected| of the elements that it changes: ∞ for a 0."""
@@ -282,7 +268,7 @@ def verify(honest: Honest, check: Measured, signs: Array, epsilon: float) -> Non
 
 def measure(
     seed: int = 2026, dtypes: Sequence[str] = DTYPES, draws: int = 500, engine: str = "torch-eager"
-) -> list[Record]:
+) -> list[SmallestRow]:
     """How small a fault may be and still be flagged in 95 % of the draws, for each equation and dtype.
 
     A draw is a Case, a layer of it that has the equation, and a fault in one element and one in all. A row is
@@ -308,46 +294,47 @@ def measure(
 
 def rows_of(
     adapter: Adapter, combination: Combination, dtype: str, seed: Sequence[int], draws: int
-) -> Iterator[Record]:
+) -> Iterator[SmallestRow]:
     """The rows of one network and dtype."""
     equations = NETWORKS[combination]
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {
-        (equation, fault): [] for equation in equations for fault in FAULTS
+    pairs: dict[tuple[str, str], list[tuple[float, float]]] = {
+        (equation, elements): [] for equation in equations for elements in ELEMENTS
     }
     for i in range(draws):
         rng = np.random.default_rng([*seed, i])
         honest = draw(adapter, combination, dtype, rng)
-        for equation, fault, pair in faults(honest, equations, rng, i < VERIFIED):
-            found[equation, fault].append(pair)
-    about = {
-        "dtype": dtype,
-        "engine": adapter.name,
-        "network": f"{combination.hidden} → {combination.output}, {combination.loss}",
-        "draws": draws,
-        "verified": min(draws, VERIFIED),
-    }
+        for equation, elements, pair in critical_in_drawn_layers(honest, equations, rng, i < VERIFIED):
+            pairs[equation, elements].append(pair)
     for equation in equations:
-        sizes = {fault: summary(found[equation, fault], UNIT_ROUNDOFF[dtype]) for fault in FAULTS}
-        yield {"equation": equation, **about, **sizes}
+        yield {
+            "equation": equation,
+            "dtype": dtype,
+            "engine": adapter.name,
+            "network": f"{combination.hidden} → {combination.output}, {combination.loss}",
+            "draws": draws,
+            "verified": min(draws, VERIFIED),
+            "one": sizes(pairs[equation, "one"], UNIT_ROUNDOFF[dtype]),
+            "all": sizes(pairs[equation, "all"], UNIT_ROUNDOFF[dtype]),
+        }
 
 
-def faults(
+def critical_in_drawn_layers(
     honest: Honest, equations: Sequence[str], rng: np.random.Generator, verified: bool
 ) -> Iterator[tuple[str, str, tuple[float, float]]]:
-    """Equation, fault, and its critical ε and floor, for each equation in a drawn layer."""
-    found = checks(honest)
+    """Equation, elements, and the critical ε and floor of a fault in them, for each equation in a drawn layer."""
+    all_checks = checks(honest)
     for equation in equations:
-        layers = [check for check in found if check[0] == equation]
+        layers = [check for check in all_checks if check[0] == equation]
         check = layers[rng.integers(len(layers))]
-        for fault, draw_signs in FAULTS.items():
-            signs = draw_signs(check[2], rng)
+        for elements in ELEMENTS:
+            signs = SIGNS[elements](check[2], rng)
             pair = smallest(check, signs, grid(honest, equation))
             if verified:
                 verify(honest, check, signs, pair[0])
-            yield equation, fault, pair
+            yield equation, elements, pair
 
 
-def summary(pairs: Sequence[tuple[float, float]], u: float) -> Record:
+def sizes(pairs: Sequence[tuple[float, float]], u: float) -> Sizes:
     """The 95th percentile and the median of critical ε and floor, in units of u."""
     epsilons, floors = np.array(pairs).T / u
     return {
@@ -361,35 +348,3 @@ def summary(pairs: Sequence[tuple[float, float]], u: float) -> Record:
 def at_least(share: float, sizes: Array) -> float:
     """The smallest of the sizes that at least that share of them does not exceed."""
     return float(np.quantile(sizes, share, method="inverted_cdf"))
-
-
-# --- what a person sees
-
-COLUMNS = {"in_u": "95 %", "median_in_u": "50 %", "floor_in_u": "floor 95 %", "floor_median_in_u": "50 %"}
-"""What a row has of each fault, and its heading."""
-
-
-def table(rows: Sequence[Record]) -> Table:
-    """A row for each equation and dtype: the smallest detectable fault in one element and in all, beside its floor."""
-    draws = " or ".join(f"{draws:,}" for draws in sorted({row["draws"] for row in rows}))
-    made = Table(
-        title=f"smallest relative fault that is flagged in 95 % (50 %) of {draws} draws, in units of u",
-        title_style="dim",
-        caption="one, all: elements changed; floor: allowed/|expected| of the same elements. "
-        "½ ulp is ½ u to 1 u of a number: a smaller change is rounded away",
-        caption_style="dim",
-        box=box.SIMPLE,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for heading in ("equation", "network", "dtype"):
-        made.add_column(heading, no_wrap=True)
-    for fault in FAULTS:
-        for i, heading in enumerate(COLUMNS.values()):
-            made.add_column(heading if i else f"{fault} {heading}", justify="right", no_wrap=True)
-    order = sorted(rows, key=lambda row: (MEASURED.index(row["equation"]), row["network"], DTYPES.index(row["dtype"])))
-    for row in order:
-        network = row["network"].split(",")[0]  # f_h → f_o: what tells one from the other
-        sizes = (size_text(row[fault][name]) for fault in FAULTS for name in COLUMNS)
-        made.add_row(f"({row['equation']})", network, row["dtype"], *sizes)
-    return made

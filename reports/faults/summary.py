@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from reference.rounding import DTYPES
-from reports.faults.vocabulary import MEASURED
+from reports.faults.limits import MEASURED
 from reports.results.files import number
 from reports.text.places import place_text
 from reports.text.wording import clipped, counted, listing, ratio_text

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapters.faults.fault import CONVERGED, INITIAL
+from reports.faults.limits import ELEMENTS
 from reports.faults.summary import (
     AUDIT,
     LOCALISED,
@@ -24,7 +25,6 @@ from reports.faults.summary import (
     short_of,
     where,
 )
-from reports.faults.vocabulary import FAULTS
 from reports.results.files import number
 from reports.text.places import place_text
 from reports.text.tables import grid
@@ -95,11 +95,11 @@ def smallest_table(rows: Sequence[Record]) -> Table:
     table = grid(
         "smallest relative fault flagged in 95 % of the draws, in u",
         ("equation",),
-        [f"{'' if i else dtype}\n{fault}" for dtype in dtypes for i, fault in enumerate(FAULTS)],
+        [f"{'' if i else dtype}\n{fault}" for dtype in dtypes for i, fault in enumerate(ELEMENTS)],
         "one, all: elements changed; a smaller change is indistinguishable",
     )
     for name, sizes in by_equation(rows).items():
-        texts = (size_text(number(sizes[d][fault]["in_u"])) if d in sizes else "" for d in dtypes for fault in FAULTS)
+        texts = (size_text(number(sizes[d][fault]["in_u"])) if d in sizes else "" for d in dtypes for fault in ELEMENTS)
         table.add_row(name, *texts)
     return table
 

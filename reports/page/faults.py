@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
 from reports.faults import summary as faults_summary
 from reports.faults import terminal
+from reports.faults.limits import ELEMENTS
 from reports.faults.summary import Audited, Tally
-from reports.faults.vocabulary import COMPILED, FAULTS
 from reports.page.figures import Figure
 from reports.results.files import number
 from reports.text import places as text_places
@@ -156,14 +157,14 @@ def heads(cells: Sequence[Record]) -> list[Head]:
     """A head for each stage, over the engines that go layer by layer; then one for each engine of one program."""
     stages, dtypes, engines = (distinct(cells, key) for key in ("stage", "dtype", "engine"))
     dtypes = sorted(dtypes, key=DTYPES.index)
-    layered = [engine for engine in engines if engine not in COMPILED]
+    layered = [engine for engine in engines if engine not in OF_ONE_PROGRAM]
     made = [
         Head(stage, [(dtype, dtype) for dtype in dtypes], [(stage, dtype) for dtype in dtypes], layered)
         for stage in stages
         if layered
     ]
     for engine in engines:
-        if engine in COMPILED:
+        if engine in OF_ONE_PROGRAM:
             own = [(stage, dtype) for stage in stages for dtype in distinct(of(cells, engine), "dtype")]
             columns = [(f"{dtype}, {stage}", terminal.SHORT.get(stage, stage)) for stage, dtype in own]
             made.append(Head(engine, columns, own, [engine]))
@@ -417,14 +418,14 @@ def limits(rows: Sequence[Record]) -> Limits:
     table = {
         name: [
             {key: size_text(number(size)) for key, size in sizes[dtype][fault].items()} if dtype in sizes else None
-            for fault in FAULTS
+            for fault in ELEMENTS
             for dtype in dtypes
         ]
         for name, sizes in faults_summary.by_equation(rows).items()
     }
     draws = " or ".join(f"{draws:,}" for draws in sorted({row["draws"] for row in rows}))
     said = {"one": "one element is wrong", "all": "every element is wrong"}
-    return Limits([(f, said[f]) for f in FAULTS], dtypes, table, draws, wording.listing(distinct(rows, "engine")))
+    return Limits([(f, said[f]) for f in ELEMENTS], dtypes, table, draws, wording.listing(distinct(rows, "engine")))
 
 
 # --- false alarms

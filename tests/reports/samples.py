@@ -1,8 +1,6 @@
 """Results of campaigns that were never run, for the tests of what is made of results."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -225,20 +223,15 @@ def explain(results: Results, count: int, divergence: str) -> Results:
 # --- workers
 
 
-class Here:
-    """Runs in this process, at once, what it is given: what a test puts in the place of something is seen."""
-
-    def submit(self, run: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """A future that has its result."""
-        future: Future[Any] = Future()
-        future.set_result(run(*arguments))
-        return future
-
-
-@contextmanager
-def here(workers: int) -> Iterator[Here]:
-    """In the place of a pool of worker processes."""
-    yield Here()
+def each_here(
+    work: Callable[[Any], Any], arguments: Sequence[Any], workers: int, done: Callable[[Any], None] = lambda _: None
+) -> list[Any]:
+    """In the place of worker processes: in this one, what a test puts in the place of something is seen."""
+    results = []
+    for argument in arguments:
+        results.append(work(argument))
+        done(results[-1])
+    return results
 
 
 def plant_only(monkeypatch: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -246,7 +239,7 @@ def plant_only(monkeypatch: Any, names: Sequence[str]) -> dict[str, Any]:
     from adapters.faults.catalogue import FAULTS
 
     chosen = {name: FAULTS[name] for name in names}
-    stand_ins = {"FAULTS": chosen, "PANEL": chosen, "UPDATES": {}}
+    stand_ins: dict[str, Any] = {"FAULTS": chosen, "PANEL": chosen, "UPDATES": {}, "BATCH_FAULTS": {}}
     for module, (name, value) in product((kill_matrix, measure, checkers), stand_ins.items()):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, value)

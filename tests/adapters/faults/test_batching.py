@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from adapters.faults.batching import BATCH_FAULTS
+from adapters.contract import arithmetic_of
+from adapters.faults.batching import BATCH_FAULTS, PLAN, TRAINED_IN, Misled
+from adapters.faults.catalogue import FAULTS
+from adapters.faults.updates import UPDATES
 from reference.audit import MalformedTrace
 from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
@@ -20,18 +23,8 @@ def drawn(seed, dtype="float32"):
     return case, Plan(draw_batches(rng, 20, 8, 3), optimiser("adam"))
 
 
-class Misled:
-    """An engine that is given something else than what is audited."""
-
-    def __init__(self, engine, fault):
-        self.name, self.engine, self.fault = engine.name, engine, fault
-
-    def train(self, case, plan):
-        return self.engine.train(*self.fault.wrong(case, plan))
-
-
 def first_found(engine, case, plan):
-    """The step and the equation that are found first, or what is said of a step that is none of the plan."""
+    """The step and the equation that are found first, or why a step is none of the plan."""
     made = steps(engine, "cpu", case, plan, Tally())
     for number in range(len(plan.batches)):
         try:
@@ -51,7 +44,7 @@ def test_the_honest_engine_holds(engine, engine_named):
         assert first_found(engine_named(engine), *drawn(seed)) is None
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", TRAINED_IN)
 @pytest.mark.parametrize("name", BATCH_FAULTS)
 @pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"])
 def test_every_fault_is_found_in_the_first_step_that_it_changes(engine, name, dtype, engine_named):
@@ -66,6 +59,17 @@ def test_every_fault_is_found_in_the_first_step_that_it_changes(engine, name, dt
             or not np.array_equal(other.x[wrong.batches[i]], case.x[batch])
             or not np.array_equal(other.y[wrong.batches[i]], case.y[batch])
         )
-        number, said = first_found(Misled(engine_named(engine), fault), case, plan)
+        number, equation = first_found(Misled(engine_named(engine), fault), case, plan)
         assert number == changed
-        assert said == fault.equation if fault.equation else "shape" in said or said == "no step"
+        assert equation == fault.site if fault.site != PLAN else "shape" in equation or equation == "no step"
+
+
+def test_a_misled_engine_declares_what_its_engine_does(engine):
+    misled = Misled(engine, BATCH_FAULTS["batch-late"])
+    assert misled.name == engine.name
+    assert arithmetic_of(misled) == arithmetic_of(engine)
+
+
+def test_no_two_faults_have_one_name():
+    assert not set(BATCH_FAULTS) & (set(FAULTS) | set(UPDATES))
+    assert not set(FAULTS) & set(UPDATES)

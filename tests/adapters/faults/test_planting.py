@@ -4,9 +4,9 @@ import pytest
 
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import initial
-from adapters.faults.planting import PLANTED, planted
-from reports.faults.kill_matrix import ENGINES
-from reports.faults.vocabulary import COMPILED
+from adapters.faults.planting import OF_ONE_PROGRAM, PLANTED, planted
+
+LAYERED = tuple(name for name in PLANTED if name not in OF_ONE_PROGRAM)
 
 
 @pytest.mark.parametrize("engine", PLANTED)
@@ -18,12 +18,12 @@ def test_an_engine_bears_its_own_name_and_has_the_fault(engine):
 
 
 def test_every_engine_of_the_matrix_can_be_planted_in():
-    assert set(PLANTED) == {*ENGINES, *COMPILED}
+    assert set(PLANTED) == {*LAYERED, *OF_ONE_PROGRAM}
 
 
 def test_the_engine_without_a_fault_stays_as_it_is(engine_named):
     case = initial("tanh", "float32", 0)
-    for name in ENGINES:
+    for name in LAYERED:
         before = engine_named(name).trace(case)
         wrong = planted(name, FAULTS["gradient-ascent"]).trace(case)
         after = engine_named(name).trace(case)

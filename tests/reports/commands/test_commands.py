@@ -19,7 +19,6 @@ from reports import __main__, verdict
 from reports.accuracy import sweep
 from reports.commands import options
 from reports.commands.faults import PARTS
-from reports.faults import measure
 from reports.results import environment, files
 from tests.reports import samples
 
@@ -666,7 +665,7 @@ def test_seeded_faults_that_are_missed_give_1(call, two, tmp_path, monkeypatch):
     from dataclasses import replace
 
     two[TWO[0]] = replace(two[TWO[0]], wrong=lambda m, rule, g, z: rule(g, z))
-    monkeypatch.setattr(measure, "pool", samples.here)
+    monkeypatch.setattr("reports.running.workers.each", samples.each_here)
     status, text, err = call("faults", *FEW[:-1], "matrix", "--out", tmp_path)
     assert (status, err) == (1, "")
     for part in (
@@ -681,7 +680,7 @@ def test_seeded_faults_that_are_missed_give_1(call, two, tmp_path, monkeypatch):
 
 def test_seeded_faults_measured_again_take_the_place_of_the_old(call, two, tmp_path, monkeypatch):
 
-    monkeypatch.setattr(measure, "pool", samples.here)
+    monkeypatch.setattr("reports.running.workers.each", samples.each_here)
     (tmp_path / "results.json").write_text(files.dump(samples.alone()), encoding="utf-8")
     assert call("faults", *FEW[:-1], "matrix", "--out", tmp_path)[0] == 0
     assert {cell["fault"] for cell in written(tmp_path)["faults"]["matrix"]} == set(TWO)

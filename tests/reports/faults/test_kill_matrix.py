@@ -8,19 +8,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adapters.faults.batching import BATCH_FAULTS, TRAINED_IN
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import CONVERGED, INITIAL, STAGES
-from adapters.faults.planting import planted
+from adapters.faults.planting import OF_ONE_PROGRAM, PLANTED, planted
 from adapters.faults.updates import UPDATES
+from adapters.numpy.engine import NumpyEngine
+from reference.arithmetic import UNDECLARED
 from reference.rounding import DTYPES
 from reports.faults import kill_matrix
-from reports.faults.kill_matrix import CERTAIN, ENGINES, IN_ONE_PROGRAM, PANEL, Draw, Honest, Task, summary, tasks
-from reports.faults.vocabulary import COMPILED
+from reports.faults.kill_matrix import CERTAIN, IN_ONE_PROGRAM, PANEL, Draw, Honest, Task, summary, tasks
 
 INF, NAN = math.inf, math.nan
 
 FAULT = FAULTS["transposed-weight"]  # breaks (14) in layer 1
 SLIGHT = FAULTS["last-bits-double"]  # is not said to show in float32
+
+LAYERED = tuple(name for name in PLANTED if name not in OF_ONE_PROGRAM)
 
 
 # --- by how much a fault moves its step
@@ -210,23 +214,24 @@ def test_no_draws_are_no_cell():
 
 
 def test_the_panel_has_every_fault_of_every_pass():
-    assert len(PANEL) == len(FAULTS) + len(UPDATES)
-    assert set(PANEL) == {*FAULTS, *UPDATES}
+    assert len(PANEL) == len(FAULTS) + len(UPDATES) + len(BATCH_FAULTS)
+    assert set(PANEL) == {*FAULTS, *UPDATES, *BATCH_FAULTS}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LAYERED)
 def test_every_fault_is_planted_once_in_every_engine_and_format(engine):
     planned = list(tasks((engine,), DTYPES, 3))
     seen = Counter((dtype, name) for task in planned for dtype in task.dtypes for name in task.faults)
     wanted = {(dtype, name) for dtype in DTYPES for name in FAULTS}
     wanted |= {(dtype, name) for dtype in DTYPES for name, fault in UPDATES.items() if fault.runs(dtype)}
+    wanted |= {(dtype, name) for dtype in TRAINED_IN for name in BATCH_FAULTS}
     assert set(seen) == wanted
     assert set(seen.values()) == {1}
     assert {task.engine for task in planned} == {engine}
     assert {task.seeds for task in planned} == {(0, 1, 2)}
 
 
-@pytest.mark.parametrize("engine", COMPILED)
+@pytest.mark.parametrize("engine", OF_ONE_PROGRAM)
 def test_one_program_engines_take_part_in_float32_with_the_faults_listed_for_them(engine):
     planned = list(tasks((engine,), DTYPES, 2))
     assert [name for task in planned for name in task.faults] == list(IN_ONE_PROGRAM)
@@ -351,15 +356,54 @@ def test_torch_compile_is_set_beside_eager_torch(monkeypatch):
 
 
 def test_an_engine_that_was_not_measured_is_judged_as_any(monkeypatch):
-    """torch-compile is no engine of the campaign: it is allowed what any engine is."""
+    """torch-compile is not an engine of the campaign and declares nothing: it is allowed the widest."""
     asked = []
     right = kill_matrix.checked
     monkeypatch.setattr(
-        kill_matrix, "checked", lambda case, trace, engine: asked.append(engine) or right(case, trace, engine)
+        kill_matrix, "checked", lambda case, trace, declared: asked.append(declared) or right(case, trace, declared)
     )
     engine = planted("numpy", FAULT)
     other = SimpleNamespace(name="torch-compile", trace=engine.trace)
     for wrong in (engine, other):
         assert kill_matrix.draw("numpy", wrong, FAULT, "float32", INITIAL, 3).killed
-    assert asked[-1] is None
-    assert "numpy" in asked
+    assert asked[-1] == UNDECLARED
+    assert NumpyEngine.arithmetic in asked
+
+
+# --- faults of the batches
+
+
+@pytest.mark.parametrize("engine", LAYERED)
+def test_every_fault_of_the_batches_is_planted_in_every_engine_that_trains_and_killed(engine):
+    (task,) = [task for task in tasks((engine,), ("float32",), 1) if set(task.faults) & set(BATCH_FAULTS)]
+    assert set(task.faults) == set(BATCH_FAULTS)
+    for record in kill_matrix.run(task):
+        assert (record["claimed"], record["killed"], record["localised"]) == (True, 1, 1), record["fault"]
+        assert record["change"] > CERTAIN
+
+
+def test_faults_of_the_batches_are_not_planted_where_no_training_is_audited():
+    planned = [name for task in tasks(("numpy", *OF_ONE_PROGRAM), ("bfloat16",), 1) for name in task.faults]
+    assert planned
+    assert not set(planned) & set(BATCH_FAULTS)
+
+
+def test_a_fault_of_the_batches_that_is_switched_off_is_missed():
+    fault = replace(BATCH_FAULTS["batch-late"], wrong=lambda case, plan: (case, plan))
+    for record in kill_matrix.of_fault("numpy", fault, "float64", (0,)):
+        assert (record["killed"], record["missed"], record["change"]) == (0, 1, 0)
+
+
+def test_a_fault_of_the_batches_is_not_credited_with_what_breaks_without_it(monkeypatch):
+    fault = BATCH_FAULTS["batch-late"]
+    guilty = kill_matrix.au.Finding("z", 1, 3.0, 4, None)
+    monkeypatch.setattr(kill_matrix, "first_broken", lambda *run: guilty)
+    assert not kill_matrix.draw_batches_of("numpy", fault, "float32", INITIAL, 0).killed
+
+
+def test_where_a_fault_of_the_batches_is_found_decides_whether_it_is_localised():
+    late, dropped = BATCH_FAULTS["batch-late"], BATCH_FAULTS["last-batch-dropped"]
+    assert late.names("z", 1)
+    assert not late.names("z", 2)
+    assert dropped.names("plan", 0)
+    assert not dropped.names("z", 1)

@@ -9,17 +9,19 @@ import pytest
 from adapters.faults import updating
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import INITIAL, STAGES
+from adapters.faults.planting import OF_ONE_PROGRAM, PLANTED
 from adapters.faults.updates import UPDATES
 from reference.audit import Finding, Worst
 from reference.rounding import DTYPES, UNIT_ROUNDOFF
 from reports.faults import kill_matrix
-from reports.faults.kill_matrix import ENGINES, Task, broken, draw_update, moved_at_worst, of_fault, tasks
+from reports.faults.kill_matrix import Task, broken, draw_update, moved_at_worst, of_fault, tasks
 from reports.faults.measure import panel
-from reports.faults.vocabulary import COMPILED
 
 INF, NAN = math.inf, math.nan
 
 FAULT, WINDOWED, GROSS = (UPDATES[name] for name in ("layer-not-updated", "one-step-in-a-thousand", "betas-exchanged"))
+
+LAYERED = tuple(name for name in PLANTED if name not in OF_ONE_PROGRAM)
 
 
 def found(equation="2a", layer=2, ratio=5.0, index=(0,), allowed=0.5):
@@ -164,7 +166,7 @@ def test_a_cell_has_what_a_cell_of_the_passes_has():
         assert (record["missed"], record["misses"], record["elsewhere"]) == (0, [], [])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LAYERED)
 def test_faults_of_the_update_and_of_the_passes_run_alike(engine):
     records = kill_matrix.run(Task(engine, ("float32", "bfloat16"), ("decay-coupled", "updated-in-brain"), (0,)))
     cells = {(r["fault"], r["dtype"], r["stage"]): (r["claimed"], r["killed"]) for r in records}
@@ -190,7 +192,7 @@ def test_a_format_in_which_an_optimiser_makes_no_step_has_no_cell():
     assert {"momentum-reset", "sign-missing"} <= planned["float16"]
 
 
-@pytest.mark.parametrize("engine", COMPILED)
+@pytest.mark.parametrize("engine", OF_ONE_PROGRAM)
 def test_engines_without_optimisers_of_their_own_have_no_cell(engine):
     assert not {name for task in tasks((engine,), DTYPES, 1) for name in task.faults} & set(UPDATES)
 

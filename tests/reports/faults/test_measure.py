@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.faults.batching import BATCH_FAULTS
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import NETWORKS
+from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
-from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault, summary, terminal, vocabulary
+from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault, summary, terminal
 from reports.faults import measure as faults_measure
 from reports.faults.measure import COMPILERS, Request, able, measure, panel
+from reports.running import workers
 from tests.reports import samples
 
 TWO = ("derivative-at-activation", "loss-summed")
@@ -20,8 +23,7 @@ REQUEST = Request(("numpy",), ("float32",), 1, 20, 2026, ("matrix", "alarms"), 1
 def two(monkeypatch):
     """A panel of two faults, planted in this process."""
     chosen = samples.plant_only(monkeypatch, TWO)
-    for module in (measure, false_alarms):
-        monkeypatch.setattr(module, "pool", samples.here)
+    monkeypatch.setattr(workers, "each", samples.each_here)
     return chosen
 
 
@@ -125,12 +127,10 @@ def test_what_is_not_run_is_in_the_results(two, tmp_path, monkeypatch):
 def test_the_panel_has_every_fault_that_is_planted():
     named = {row["name"] for row in panel()}
     planted = {
-        name
-        for task in kill_matrix.tasks((*false_alarms.ENGINES, *vocabulary.COMPILED), DTYPES, 1)
-        for name in task.faults
+        name for task in kill_matrix.tasks((*false_alarms.ENGINES, *OF_ONE_PROGRAM), DTYPES, 1) for name in task.faults
     }
     assert planted <= named, f"the panel lacks {', '.join(sorted(planted - named))}"
-    assert set(FAULTS) <= planted
+    assert set(FAULTS) | set(BATCH_FAULTS) <= planted
 
 
 def test_the_panel_says_what_each_fault_breaks():

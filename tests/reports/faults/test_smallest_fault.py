@@ -1,6 +1,5 @@
 """The smallest detectable fault: what is computed is what the audit does; where it is not, the measurement says so."""
 
-import io
 import json
 from dataclasses import replace
 
@@ -8,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from reference import rounding as rd
 from reference.rounding import DTYPES, UNIT_ROUNDOFF, rounded
-from reports.faults import smallest_fault, vocabulary
-from reports.faults.smallest_fault import DEPENDS, INDISTINGUISHABLE, KILLED, Grid, MeasurementError, verdict
+from reports.faults import limits, smallest_fault
+from reports.faults.smallest_fault import Grid, MeasurementError
+from reports.results.fault_records import Sizes
 from reports.text import wording
 
 SQUARE, COUPLED = smallest_fault.NETWORKS
@@ -31,51 +30,6 @@ def torch(engine_named):
 @pytest.fixture(scope="module")
 def rows():
     return smallest_fault.measure(7, draws=12)
-
-
-# --- the verdict
-
-
-@pytest.mark.parametrize(
-    ("change", "allowed", "expected"),
-    [
-        (0.0, 0.0, INDISTINGUISHABLE),
-        (0.0, 1.0, INDISTINGUISHABLE),
-        (1.0, 1.0, INDISTINGUISHABLE),
-        (1.0000001, 1.0, DEPENDS),
-        (2.0, 1.0, DEPENDS),
-        (2.0000001, 1.0, KILLED),
-        (5e-324, 0.0, KILLED),
-        (np.inf, 1.0, KILLED),
-        (np.nan, 1.0, KILLED),
-        (np.nan, 0.0, KILLED),
-    ],
-)
-def test_a_verdict_by_example(change, allowed, expected):
-    assert verdict(change, allowed) == expected
-
-
-@given(st.integers(0, 2**12), st.integers(1, 2**10))
-def test_a_verdict_is_what_the_audit_does_for_every_honest_error(change, allowed):
-    """Over the honest errors of a grid, from −allowed to allowed; integers, so that nothing here rounds."""
-    flagged = smallest_fault.outside(
-        np.arange(-allowed, allowed + 1) + float(change), np.zeros(()), np.array(float(allowed))
-    )
-    said = verdict(float(change), float(allowed))
-    assert (said == KILLED) == flagged.all()
-    assert (said == INDISTINGUISHABLE) == (not flagged[allowed])  # where the honest error is 0
-    assert (said == DEPENDS) == (bool(flagged[allowed]) and not flagged.all())
-
-
-@pytest.mark.parametrize("allowed", [-1.0, np.nan, np.inf])
-def test_no_verdict_on_an_allowance_that_is_none(allowed):
-    with pytest.raises(ValueError, match=rf"^allowed is {allowed}, but should be finite and at least 0$"):
-        verdict(1.0, allowed)
-
-
-def test_no_verdict_on_a_change_below_zero():
-    with pytest.raises(ValueError, match=r"^change is -0\.5, but should be a size, at least 0$"):
-        verdict(-0.5, 1.0)
 
 
 # --- the critical ε
@@ -155,14 +109,14 @@ def test_a_measurement_of_nothing_honest_is_refused(observed, expected, allowed,
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"], indirect=True)
-@pytest.mark.parametrize("fault", vocabulary.FAULTS)
+@pytest.mark.parametrize("fault", limits.ELEMENTS)
 def test_the_audit_turns_at_the_critical_epsilon(engine, dtype, fault):
     """Every equation in every layer, on the audit's own findings: `verify` raises where it does not."""
     for combination in smallest_fault.NETWORKS:
         honest = honest_of(engine, dtype, combination=combination)
         rng, seen = np.random.default_rng(8), set()
         for check in smallest_fault.checks(honest):
-            signs = vocabulary.FAULTS[fault](check[2], rng)
+            signs = smallest_fault.SIGNS[fault](check[2], rng)
             epsilon, floor = smallest_fault.smallest(check, signs, smallest_fault.grid(honest, check[0]))
             assert epsilon > 0
             assert floor > 0
@@ -181,16 +135,16 @@ def test_the_audit_turns_at_the_critical_epsilon(engine, dtype, fault):
 def test_the_audit_turns_there_in_any_draw(torch, seed, dtype, network):
     rng = np.random.default_rng(seed)
     honest = smallest_fault.draw(torch, network, dtype, rng)
-    found = list(smallest_fault.faults(honest, smallest_fault.NETWORKS[network], rng, verified=True))
-    assert len(found) == len(vocabulary.FAULTS) * len(smallest_fault.NETWORKS[network])
+    found = list(smallest_fault.critical_in_drawn_layers(honest, smallest_fault.NETWORKS[network], rng, verified=True))
+    assert len(found) == len(limits.ELEMENTS) * len(smallest_fault.NETWORKS[network])
 
 
-@pytest.mark.parametrize("equation", vocabulary.MEASURED)
+@pytest.mark.parametrize("equation", limits.MEASURED)
 @pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_a_wrong_critical_epsilon_is_caught(torch, dtype, equation, factor):
     honest = honest_of(torch, dtype)
     check = next(check for check in smallest_fault.checks(honest) if check[0] == equation)
-    signs = vocabulary.every(check[2], np.random.default_rng(1))
+    signs = smallest_fault.every(check[2], np.random.default_rng(1))
     epsilon, _ = smallest_fault.smallest(check, signs, smallest_fault.grid(honest, equation))
     said = "is not flagged at 1.0" if factor < 1 else "is flagged at 0.9"
     with pytest.raises(MeasurementError, match=rf"^\({equation}\) in layer \d of torch-eager in {dtype} {said}"):
@@ -227,7 +181,7 @@ def test_every_equation_has_a_row_in_every_dtype(rows):
         (dtype, network, equation)
         for dtype in DTYPES
         for network, equations in (
-            ("tanh → sigmoid, half_squared_error", vocabulary.MEASURED),
+            ("tanh → sigmoid, half_squared_error", limits.MEASURED),
             ("tanh → softmax, categorical_cross_entropy", ("9",)),
         )
         for equation in equations
@@ -239,8 +193,8 @@ def test_every_equation_has_a_row_in_every_dtype(rows):
 def test_what_is_measured_is_written_as_json(rows):
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     for row in rows:
-        for fault in vocabulary.FAULTS:
-            assert set(row[fault]) == set(smallest_fault.COLUMNS)
+        for fault in limits.ELEMENTS:
+            assert set(row[fault]) == set(Sizes.__annotations__)
             assert all(0 < size < np.inf for size in row[fault].values())
             assert row[fault]["median_in_u"] <= row[fault]["in_u"]
 
@@ -258,12 +212,12 @@ def test_the_same_seed_measures_the_same(rows):
 def test_the_floor_is_at_least_what_first_principles_allow(rows, equation, roundings):
     """γ_{n+1} Σ|w||a| over |z| is (n + 1) u at least, and so for each: a sum is no larger than the sum of the sizes."""
     (row,) = (row for row in rows if (row["equation"], row["dtype"]) == (equation, "float32"))
-    for fault in vocabulary.FAULTS:
+    for fault in limits.ELEMENTS:
         assert row[fault]["floor_median_in_u"] >= roundings
 
 
 def test_nothing_below_half_an_ulp_is_ever_flagged(rows):
-    assert min(row[fault]["median_in_u"] for row in rows for fault in vocabulary.FAULTS) >= 0.5
+    assert min(row[fault]["median_in_u"] for row in rows for fault in limits.ELEMENTS) >= 0.5
 
 
 def test_the_honest_error_is_all_that_parts_a_fault_from_its_floor(engine):
@@ -272,7 +226,7 @@ def test_the_honest_error_is_all_that_parts_a_fault_from_its_floor(engine):
         honest = honest_of(engine, dtype)
         for equation, _, observed, expected, allowed in smallest_fault.checks(honest):
             grid = smallest_fault.grid(honest, equation)
-            signs = vocabulary.every(observed, np.random.default_rng(5))
+            signs = smallest_fault.every(observed, np.random.default_rng(5))
             epsilon = smallest_fault.critical(observed, expected, allowed, signs, grid)
             size = np.abs(observed)
             step = np.maximum(2 * UNIT_ROUNDOFF[dtype] * (size + 2 * allowed), grid.scale * 2.0**-24)
@@ -291,7 +245,7 @@ def test_95_percent_are_at_least_95_percent(count, expected):
 
 def test_a_summary_is_in_units_of_u():
     pairs = [(i * 2.0**-8, 3 * i * 2.0**-8) for i in range(1, 101)]
-    assert smallest_fault.summary(pairs, 2.0**-8) == {
+    assert smallest_fault.sizes(pairs, 2.0**-8) == {
         "in_u": 95,
         "median_in_u": 50,
         "floor_in_u": 285,
@@ -317,8 +271,10 @@ def test_each_equation_is_measured_in_one_element_and_in_all(torch, monkeypatch)
 
     monkeypatch.setattr(smallest_fault, "critical", recorded)
     honest = honest_of(torch, "float32")
-    found = list(smallest_fault.faults(honest, vocabulary.MEASURED, np.random.default_rng(2), verified=False))
-    assert [place[:2] for place in found] == [(e, fault) for e in vocabulary.MEASURED for fault in ("one", "all")]
+    found = list(
+        smallest_fault.critical_in_drawn_layers(honest, limits.MEASURED, np.random.default_rng(2), verified=False)
+    )
+    assert [place[:2] for place in found] == [(e, fault) for e in limits.MEASURED for fault in ("one", "all")]
     for single, whole in zip(drawn[::2], drawn[1::2], strict=True):
         assert np.count_nonzero(single) == 1
         assert set(whole.flat) == {-1.0, 1.0} if whole.size > 1 else whole.size == 1
@@ -326,12 +282,12 @@ def test_each_equation_is_measured_in_one_element_and_in_all(torch, monkeypatch)
 
 def test_one_element_is_drawn_from_all_that_are_not_zero_and_all_are_all():
     rng, observed = np.random.default_rng(4), np.array([[0.0, 1.0, -2.0], [0.0, 0.0, 3.0]])
-    drawn = [vocabulary.one(observed, rng) for _ in range(60)]
+    drawn = [smallest_fault.one(observed, rng) for _ in range(60)]
     assert all(np.abs(signs).sum() == 1 for signs in drawn)
     assert {tuple(map(int, (np.flatnonzero(s)[0], s.sum()))) for s in drawn} == {
         (i, d) for i in (1, 2, 5) for d in (1, -1)
     }
-    every = [vocabulary.every(observed, rng) for _ in range(20)]
+    every = [smallest_fault.every(observed, rng) for _ in range(20)]
     assert all((np.abs(signs) == 1).all() for signs in every)
     assert (np.ptp(every, axis=0) == 2).all()
 
@@ -379,22 +335,6 @@ def test_what_cannot_be_measured_is_named(asked, message):
 
 
 # --- what a person sees
-
-
-def test_the_table_shows_every_row(rows):
-    table = smallest_fault.table(rows)
-    console = Console(file=io.StringIO(), width=120)
-    console.print(table)
-    lines = console.file.getvalue().splitlines()
-    assert table.row_count == len(rows) == 68
-    assert "95 % (50 %) of 12 draws, in units of u" in lines[0]
-    for row in rows:
-        network = row["network"].split(",")[0]
-        (line,) = (
-            x for x in lines if x.startswith(f" ({row['equation']}) ") and f" {row['dtype']} " in x and network in x
-        )
-        sizes = [wording.size_text(row[fault][name]) for fault in vocabulary.FAULTS for name in smallest_fault.COLUMNS]
-        assert line.split()[-8:] == sizes
 
 
 @pytest.mark.parametrize(

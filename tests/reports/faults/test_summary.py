@@ -6,12 +6,13 @@ from itertools import product
 import pytest
 from rich.console import Console
 
+from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
 from reports.faults import summary, terminal
 from reports.faults.adversarial_cases import KINDS
 from reports.faults.checkers import CHECKERS
 from reports.faults.false_alarms import ENGINES
-from reports.faults.vocabulary import COMPILED, MEASURED
+from reports.faults.limits import MEASURED
 from reports.results.files import jsonable
 from reports.text import places
 from tests.reports.samples import (
@@ -236,7 +237,7 @@ def large(seeds, size):
     return proved(
         matrix=[
             kill(f"f{i}", e, d, stage=s, draws=seeds, killed=seeds, localised=seeds)
-            for e, d, s, i in product((*ENGINES, *COMPILED), DTYPES, STAGES, range(207))
+            for e, d, s, i in product((*ENGINES, *OF_ONE_PROGRAM), DTYPES, STAGES, range(207))
         ],
         beside=[checker(c.name, 1.0, 8, milliseconds=0.00935) for c in CHECKERS],
         smallest=[
