@@ -1,7 +1,7 @@
 """How each cell and training run stands; none is taken at its word."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from reports.results.files import number
 from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 
 Record = dict[str, Any]
-Results = dict[str, Any]
+Results = Mapping[str, Any]
 Column = tuple[str, str]
 """Engine and dtype."""
 

@@ -3,15 +3,16 @@
 import math
 from dataclasses import dataclass
 
-from reports.campaign.standing import Record, Results, severity
+from reports.campaign.standing import severity
 from reports.results.files import number
+from reports.results.records import Accuracy, Results
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class AccuracyRow:
     """How accurate a function is taken to be, k, and was measured to be, in roundings; the margin is k/measured."""
 
-    row: Record
+    record: Accuracy
     k: float
     measured: float
     ulp: float
@@ -32,10 +33,10 @@ class Accuracy:
         return self.k / self.measured if self.measured > 0 else math.nan
 
 
-def accuracy(results: Results) -> list[Accuracy]:
+def accuracy(results: Results) -> list[AccuracyRow]:
     """What exceeds its allowance first, then the least accurate."""
     rows = [
-        Accuracy(row, number(row["k"]), number(row["measured"]), number(row.get("ulp")))
-        for row in results.get("accuracy") or []
+        AccuracyRow(record, number(record["k"]), number(record["measured"]), number(record.get("ulp")))
+        for record in results.get("accuracy") or []
     ]
-    return sorted(rows, key=lambda a: (a.holds, -severity(a.measured)))
+    return sorted(rows, key=lambda row: (row.holds, -severity(row.measured)))

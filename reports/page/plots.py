@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Plot:
     svg: str
 
 
-def series(training: Sequence[dict[str, Any]]) -> list[Series]:
+def series(training: Sequence[Mapping[str, Any]]) -> list[Series]:
     """One a run, in the order of the results."""
     runs = [run for run in training if run.get("curves")]
     engines, dtypes = _distinct(runs, "engine"), _distinct(runs, "dtype")
@@ -64,7 +64,7 @@ def series(training: Sequence[dict[str, Any]]) -> list[Series]:
     return drawn
 
 
-def plots(training: Sequence[dict[str, Any]]) -> list[Plot]:
+def plots(training: Sequence[Mapping[str, Any]]) -> list[Plot]:
     """Loss, drift, worst ratio and validation accuracy of every run; a curve that no run has gives no plot."""
     drawn = series(training)
     makers: tuple[tuple[str, Callable[[Sequence[Series]], Plot]], ...] = (
@@ -292,5 +292,5 @@ def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
     return np.array([float("nan" if value is None else value) for value in values])
 
 
-def _distinct(items: Sequence[dict[str, Any]], key: str) -> list[str]:
+def _distinct(items: Sequence[Mapping[str, Any]], key: str) -> list[str]:
     return list(dict.fromkeys(item[key] for item in items))

@@ -4,15 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from reports.campaign.standing import Record, Results
+from reports.campaign.times import PARTS
 from reports.results.files import number
-
-SPENT = ("compile", "engine", "audit", "experiments")
-"""What the time of the cells goes to."""
+from reports.results.records import Results, WithoutReuse
 
 
 @dataclass(frozen=True)
-class Spent:
+class EngineTime:
     """The seconds of the cells of one engine, by what they went to."""
 
     engine: str
@@ -25,38 +23,41 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Times:
+class TimeChapter:
     """How the time of the cells divides, the largest total, and what compilation would take if nothing were reused."""
 
-    engines: list[Spent]
+    engines: list[EngineTime]
     kinds: list[str]
     largest: float
     workers: int
     compiled: float
-    without_reuse: Record | None
+    without_reuse: WithoutReuse | None
 
     @property
     def total(self) -> float:
-        """Of all engines."""
-        return sum(spent.total for spent in self.engines)
+        """The seconds of all engines."""
+        return sum(engine.total for engine in self.engines)
 
 
-def times(results: Results) -> Times | None:
-    """None where the results do not tell."""
-    told = results.get("times") or {}
-    by_engine: dict[str, dict[str, Any]] = told.get("seconds") or {}
-    if not by_engine:
+def times(results: Results) -> TimeChapter | None:
+    """How the time divides; None where the results have no times."""
+    measured = results.get("times")
+    if not measured or not measured.get("seconds"):
         return None
-    kinds = list(dict.fromkeys((*SPENT, *(kind for seconds in by_engine.values() for kind in seconds))))
-    spent = [
-        Spent(engine, {kind: _finite(seconds.get(kind)) for kind in kinds}) for engine, seconds in by_engine.items()
+    by_engine = measured["seconds"]
+    kinds = list(dict.fromkeys((*PARTS, *(kind for seconds in by_engine.values() for kind in seconds))))
+    engines = [
+        EngineTime(engine, {kind: _finite(seconds.get(kind)) for kind in kinds})
+        for engine, seconds in by_engine.items()
     ]
-    compiled = sum(s.seconds["compile"] for s in spent)
-    largest = max(s.total for s in spent)
-    return Times(spent, kinds, largest, int(told.get("workers") or 1), compiled, told.get("without_reuse"))
+    compiled = sum(engine.seconds["compile"] for engine in engines)
+    largest = max(engine.total for engine in engines)
+    return TimeChapter(
+        engines, kinds, largest, int(measured.get("workers") or 1), compiled, measured.get("without_reuse")
+    )
 
 
 def _finite(seconds: Any) -> float:
-    """A number of seconds; 0 for what is none."""
+    """A number of seconds; 0 for what is not one."""
     value = number(seconds)
     return max(value, 0.0) if math.isfinite(value) else 0.0

@@ -1,4 +1,4 @@
-"""Templates of pages, in which whatever comes from elsewhere stays text."""
+"""Templates of HTML pages."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def pages(folder: Path) -> Environment:
-    """The templates of a folder, in which whatever comes from elsewhere stays text."""
+    """The environment for the templates of a folder: what is put into them is escaped, and a missing name raises."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

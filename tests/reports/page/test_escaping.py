@@ -1,13 +1,15 @@
 """What comes from adapters, files and exceptions stays text in every page: a script planted there is no script."""
 
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from reports import __main__
-from tests.reports import samples
+from reports.page.report import render
+from tests.reports.page.reading import PLANTED, SITUATIONS, everything_wrong, read
+from tests.reports.samples import Results, alone, full, leave_out
 
-PLANTED = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
 
 ADAPTER = f"""
@@ -94,9 +96,7 @@ def test_the_other_pages_run_nothing_either(pages):
 
 @pytest.mark.parametrize("field", ["note", "source", "equation", "input"])
 def test_a_divergence_is_text(field):
-    from reports.page.report import render
-
-    found = samples.full()
+    found = full()
     found["divergences"][0][field] = PLANTED + IMAGE
     assert hostile_in(render(found)) == []
 
@@ -105,3 +105,106 @@ def test_the_check_finds_what_is_planted():
     assert hostile_in(f"<p>{PLANTED}</p>") == ["alert(1)"]
     assert hostile_in(f"<p>{IMAGE}</p>") == ["img", "img"]
     assert hostile_in("<p>&lt;script&gt;alert(1)&lt;/script&gt;</p><script>let x = 1</script>") == []
+
+
+# --- every field of the results
+
+
+def plant(value: Any) -> Any:
+    """The same results with a script in every string that is no word of the schema."""
+    if isinstance(value, dict):
+        kept = ("verdict", "ratio", "observed", "expected", "allowed", "schema", "checked", "k", "measured", "ulp")
+        kept += ("matrix", "smallest", "beside", "panel", "by", "found")  # see PLANTED_FAULTS
+        return {k: v if k in kept else plant(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plant(item) for item in value]
+    return f"{value}{PLANTED}" if isinstance(value, str) else value
+
+
+def plant_keys(results: Results) -> Results:
+    """The same, with a script in the keys that are names of the adapter's choice."""
+    for name in ("versions", "flags"):
+        results["environment"][name][PLANTED] = "1"
+    results["environment"]["devices"][PLANTED] = "cpu"
+    for record in results["cells"][:1]:
+        record["checked"][PLANTED] = [0.5, 1, 9]
+    for row in results.get("divergences", []):
+        for key in ("engines", "status", "reproducer"):
+            row[key][PLANTED] = "1"
+    if results.get("times"):
+        results["times"]["seconds"][PLANTED] = {"compile": 1.0, PLANTED: 2.0}
+    return results
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_string_is_escaped(situation: str) -> None:
+    reader = read(plant_keys(plant(SITUATIONS[situation]())))
+    assert "script" not in {tag for tag, _ in reader.seen}
+    assert PLANTED in reader.text
+
+
+PLANTED_FIELDS = {
+    "cells": ("id", "engine", "dtype", "hidden", "output", "loss", "reason"),
+    "training": ("engine", "dtype", "hidden", "output", "loss"),
+    "divergences": ("function", "kind", "what", "dtype", "input", "equation", "bound", "note", "source"),
+    "accuracy": ("function", "what", "dtype", "engine", "at", "inputs"),
+}
+
+
+@pytest.mark.parametrize(("key", "field"), [(key, field) for key, fields in PLANTED_FIELDS.items() for field in fields])
+def test_each_field_is_shown_and_escaped(key: str, field: str) -> None:
+    results = full()
+    results["cells"] = results["cells"][:4]
+    target = results[key][0]
+    if field == "reason":
+        leave_out(target, "")
+    target[field] = PLANTED
+    html = render(results)
+    assert PLANTED not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+PLANTED_FAULTS = {
+    "panel": ("kind", "cause", "equation", "network"),
+    "beside": ("engine", "numbers"),
+    "smallest": ("engine",),
+    "not_run": (0,),
+    "alarm": ("engine", "dtype", "kind", "replay", "reason"),
+    "left": ("engine", "reason"),
+    "by": ("kind",),
+}
+
+
+@pytest.mark.parametrize(("part", "field"), [(part, f) for part, fields in PLANTED_FAULTS.items() for f in fields])
+def test_each_field_of_seeded_faults_is_shown_and_escaped(part: str, field: Any) -> None:
+    found = everything_wrong()
+    said = found["alarms"]
+    targets = {"alarm": said["alarms"][1], "left": said["not_run"][0], "by": said["by"][0]}
+    target = targets[part] if part in targets else found["not_run"] if part == "not_run" else found[part][0]
+    target[field] = PLANTED
+    html = render(alone(found))
+    assert PLANTED not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_names_of_faults_rules_engines_and_stages_are_escaped() -> None:
+    found = everything_wrong()
+    for cell in found["matrix"]:
+        cell |= {key: f"{cell[key]}{PLANTED}" for key in ("fault", "engine", "stage")}
+    found["panel"] = [about | {"name": f"{about['name']}{PLANTED}"} for about in found["panel"]]
+    for row in found["beside"]:
+        row["rule"] += PLANTED if row["rule"] != "audit" else ""
+        for key in ("killed", "false_alarms"):
+            row[key] = {f"{stage}{PLANTED}": said for stage, said in row[key].items()}
+    found["alarms"]["explained"]["rows"][PLANTED] = 1
+    reader = read(alone(found))
+    assert "script" not in {tag for tag, _ in reader.seen}
+    assert reader.text.count(PLANTED) > 20
+
+
+def test_a_quote_does_not_leave_its_attribute() -> None:
+    results = full()
+    leave_out(results["cells"][10], '" onclick="alert(1)')
+    results["divergences"][0] |= {"id": '" onclick="alert(1)', "source": 'https://x" onclick="alert(1)'}
+    results["times"]["seconds"]['" onclick="alert(1)'] = {'" onclick="alert(1)': 1.0}
+    assert not any("onclick" in attributes for _, attributes in read(results).seen)

@@ -1,4 +1,4 @@
-"""The heat maps: a tile shows the worst of its cells, and tells how many they are and how they stand."""
+"""The heat maps: a tile shows what is typical of its cells, or the worst that breaks, and tells how they stand."""
 
 import math
 from collections import Counter
@@ -8,9 +8,11 @@ import pytest
 from reports.campaign.standing import items
 from reports.page.heatmaps import ABSENT, Engine, Line, Tile, counts_text, engines
 from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from tests.reports.page.reading import read, tooltips
 from tests.reports.samples import (
     DTYPES,
     Results,
+    break_first,
     crossed,
     divergence,
     explain,
@@ -45,7 +47,7 @@ def cells_of(tile: Tile) -> int:
 
 def set_ratios(results: Results, *ratios: float) -> Results:
     for record, ratio in zip(results["cells"], ratios, strict=True):
-        record["checked"] = {"2a": [1.0, 1, 9], "14": [ratio, 2, 9], "9": [0.0, 3, 9]}
+        record["checked"] = {"2a": [1.0, 1, 9], "14": [ratio, 2, 9], "9": [ratio / 2, 3, 9]}
     return results
 
 
@@ -66,30 +68,53 @@ def test_every_cell_is_in_a_tile_of_each_half() -> None:
                 assert sum(cells_of(line.all) for line in lines) == 84
 
 
-def test_a_tile_is_the_worst_over_the_losses_above_and_over_the_activations_below() -> None:
-    # tanh: identity huber, hinge, sigmoid huber, hinge; then relu
-    found = tiles(set_ratios(crossed(), 0.1, 0.9, 0.2, 0.3, 0.5, 0.4, 0.7, 0.6))
+RATIOS = (0.1, 0.9, 0.2, 0.3, 0.5, 0.4, 0.7, 0.5)
+"""Of tanh: identity with huber and hinge, sigmoid with huber and hinge; then of relu."""
+
+
+def test_a_tile_that_holds_shows_the_median_over_the_losses_above_and_over_the_activations_below() -> None:
+    found = tiles(set_ratios(crossed(), *RATIOS))
     ratios = {where: tile.ratio for where, tile in found.items()}
     assert ratios == {
-        ("tanh", "identity"): ".90",
-        ("tanh", "sigmoid"): ".30",
-        ("relu", "identity"): ".50",
-        ("relu", "sigmoid"): ".70",
-        ("huber", "identity"): ".50",
-        ("huber", "sigmoid"): ".70",
-        ("hinge", "identity"): ".90",
-        ("hinge", "sigmoid"): ".60",
+        ("tanh", "identity"): ".50",
+        ("tanh", "sigmoid"): ".25",
+        ("relu", "identity"): ".45",
+        ("relu", "sigmoid"): ".60",
+        ("huber", "identity"): ".15",
+        ("huber", "sigmoid"): ".22",
+        ("hinge", "identity"): ".32",
+        ("hinge", "sigmoid"): ".20",
     }
     assert found["tanh", "identity"] == Tile(
-        "use-4", "", ".90", "tanh → identity: 0.90 in (14), layer 2, hinge; 2 cells hold"
+        "use-2", "", ".50", "tanh → identity: typically 0.50; worst 0.90 in (14), layer 2, hinge; 2 cells hold"
     )
-    assert found["hinge", "sigmoid"].title == "hinge of sigmoid: 0.60 in (14), layer 2, relu; 2 cells hold"
+    title = "hinge of sigmoid: typically 0.20; worst 0.50 in (14), layer 2, relu; 2 cells hold"
+    assert found["hinge", "sigmoid"].title == title
 
 
-def test_a_line_tells_the_worst_of_all() -> None:
-    (heat_map,) = drawn(set_ratios(crossed(), 0.1, 0.9, 0.2, 0.3, 0.5, 0.4, 0.7, 0.6)).maps
-    assert [line.all.ratio for line in (*heat_map.hidden, *heat_map.losses)] == [".90", ".70", ".70", ".90"]
-    assert heat_map.hidden[0].all.title == "tanh: 0.90 in (14), layer 2, identity, hinge; 4 cells hold"
+def test_a_line_shows_the_median_of_all_and_tells_the_worst() -> None:
+    (heat_map,) = drawn(set_ratios(crossed(), *RATIOS)).maps
+    assert [line.all.ratio for line in (*heat_map.hidden, *heat_map.losses)] == [".25", ".50", ".17", ".22"]
+    title = "tanh: typically 0.25; worst 0.90 in (14), layer 2, identity, hinge; 4 cells hold"
+    assert heat_map.hidden[0].all.title == title
+
+
+def test_the_rounding_of_a_product_does_not_colour_a_tile_but_is_in_its_tooltip() -> None:
+    results = set_ratios(crossed(), *RATIOS)
+    before = tiles(results)
+    for record in results["cells"]:
+        record["checked"]["7a"] = [0.99, 3, 9]
+    for where, tile in tiles(results).items():
+        assert (tile.kind, tile.ratio) == (before[where].kind, before[where].ratio)
+        assert "worst 0.99 in (7a), layer 3" in tile.title
+
+
+def test_one_cell_that_breaks_is_shown_whatever_is_typical_and_in_whatever_equation() -> None:
+    results = set_ratios(crossed(), *RATIOS)
+    spoil(results["cells"][0], "7a", 2, 1.2)
+    tile = tiles(results)["tanh", "identity"]
+    assert (tile.kind, tile.mark, tile.ratio) == ("broken", "✕", "1.2")
+    assert "typically" not in tile.title
 
 
 def test_2a_and_2b_are_told_only_where_they_break_or_are_alone() -> None:
@@ -186,3 +211,36 @@ def test_counts_as_text() -> None:
 def test_nan_outranks_every_number() -> None:
     results = set_ratios(crossed(), 5.0, math.nan, *[0.1] * 6)
     assert tiles(results)["tanh", "identity"].ratio == "NaN"
+
+
+# --- on the page
+
+
+def test_a_nan_is_unmistakable_everywhere() -> None:
+    reader = read(break_first(small(), "z", 1, "NaN"))
+    assert "✕ NaN" in reader.text
+    assert "✕NaN" in reader.text
+    assert all("NaN in (z), layer 1" in title for title in tooltips(reader, "broken"))
+    assert len(tooltips(reader, "broken")) == 2, "a tile above, one below"
+
+
+def test_every_tile_of_the_maps_is_on_the_page() -> None:
+    reader = read(sample())
+    told = [title for kind in range(5) for title in tooltips(reader, f"use-{kind}")]
+    assert len(told) == 6 * (7 * 8 + 12)
+
+
+def test_a_tile_that_was_not_run_shows_its_reason() -> None:
+    results = small()
+    leave_out(results["cells"][2], "tanh is not supported")
+    reader = read(results)
+    assert tooltips(reader, "not-run-tile") == [
+        f"{where}: tanh is not supported; 1 cell not run" for where in ("identity → tanh", "half squared error of tanh")
+    ]
+
+
+def test_engines_are_folded_but_the_first_and_those_that_break() -> None:
+    results = sample()
+    spoil(results["cells"][-1])
+    folded = [("open" in a) for tag, a in read(results).seen if tag == "details" and a.get("class") == "engine-maps"]
+    assert folded == [True, False, True]

@@ -1,0 +1,80 @@
+"""The top of the page: the verdict in a word, and the key figures."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.campaign.ledger import Row
+from reports.campaign.standing import Item, severity
+from reports.page.faults import Chapter
+from reports.page.figures import Figure
+from reports.results.files import number
+from reports.results.records import Results
+from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.text.wording import duration_text, equation_text, ratio_text
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The verdict in a word: its class, a mark, and the word."""
+
+    kind: str
+    mark: str
+    text: str
+
+
+def seal(found: Iterable[Item], tried: Chapter | None = None, trained: Mapping[str, object] | None = None) -> Seal:
+    """Breaks where anything does that no divergence explains, or where the audit does not catch what it should."""
+    counts = Counter(item.stands for item in found)
+    if counts[BREAKS]:
+        return Seal(BREAKS, "✕", "breaks")
+    if tried and not tried.holds:
+        return Seal(BREAKS, "✕", "the audit falls short")
+    if trained and not trained["holds"]:
+        return Seal(BREAKS, "✕", "training breaks")
+    if not counts and (trained or (tried and tried.decided)):
+        return Seal(HOLDS, "✓", "holds")
+    if counts[HOLDS]:
+        return Seal(HOLDS, "✓", "holds, but for listed divergences" if counts[EXPLAINED] else "holds")
+    if counts[EXPLAINED]:
+        return Seal(NOT_RUN, "≠", "nothing holds")
+    return Seal(NOT_RUN, "–", "nothing audited")
+
+
+def key_figures(results: Results, found: Sequence[Item], rows: Sequence[Row]) -> list[Figure]:
+    """Cells, elements compared, the worst ratio that no divergence explains, and the time."""
+    counts = Counter(item.stands for item in found if not item.training)
+    kinds = (
+        (BREAKS, "breaks" if counts[BREAKS] == 1 else "break"),
+        (EXPLAINED, "breaks as listed" if counts[EXPLAINED] == 1 else "break as listed"),
+        (NOT_RUN, "not run"),
+    )
+    others = ", ".join(f"{counts[stands]:,} {word}" for stands, word in kinds if counts[stands])
+    elements = sum(row.elements for row in rows)
+    figures = [
+        Figure("cells hold", f"{counts[HOLDS]:,} of {counts.total():,}", others or "every one was run"),
+        Figure("numbers compared", f"{elements:,}", f"{sum(row.elements > 0 for row in rows)} kinds of check"),
+    ]
+    peaks = [
+        (entry.worst, row, column) for row in rows for column, entry in row.entries.items() if entry and entry.worst
+    ]
+    if peaks:
+        worst, row, (engine, dtype) = max(peaks, key=lambda found: (not found[0].holds, severity(found[0].ratio)))
+        remark = f"{equation_text(row.equation)}, {engine} {dtype}"
+        figures.append(Figure("worst ratio", ratio_text(worst.ratio), remark))
+    figures.append(Figure("time", duration_text(number(results["environment"].get("seconds"))), started(results)))
+    return figures
+
+
+def started(results: Results) -> str:
+    """2026-11-24 07:00 UTC."""
+    text = str(results["environment"].get("started") or "")
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[\d:.]*(\+00:00|Z)$", r"\1 \2 UTC", text)
+
+
+def replay(results: Results) -> str:
+    """The command that draws the same cases again."""
+    request = results["request"]
+    options = (f"--{name} {request[name]}" for name in ("seed", "cases", "further") if name in request)
+    return " ".join(("python -m reports audit", *options))
