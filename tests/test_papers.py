@@ -28,12 +28,11 @@ from reports.results.files import jsonable
 
 ROOT = Path(__file__).parents[1]
 
-HIDDEN_FOLDERS = (".nox", ".pytest_cache", ".hypothesis", "build")
-
 PAPERS = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in sorted(ROOT.rglob("*.md"))
-    if not set(path.relative_to(ROOT).parts) & set(HIDDEN_FOLDERS)
+    for files in (ROOT.glob("*.md"), *((ROOT / room).rglob("*.md") for room in ("reference", "adapters", "reports")))
+    for path in sorted(files)
+    if path.parent.name != "build"
 }
 
 MOST_WORDS = 700
