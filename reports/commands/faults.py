@@ -9,8 +9,9 @@ from adapters.faults.planting import PLANTED
 from reports.commands import options as shared
 from reports.commands.chapters import Summary, chapter
 from reports.commands.options import WITH_FUNCTIONS, UsageError
-from reports.faults import summary, terminal
 from reports.faults.measure import Request, measure
+from reports.faults.summary import summarise
+from reports.faults.terminal import tables
 from reports.text.console import say
 
 PARTS = ("matrix", "beside", "smallest", "alarms")
@@ -51,9 +52,5 @@ def faults(options: argparse.Namespace, console: Console) -> int:
 
 def summarised(measured: Any) -> Summary:
     """What a person sees of the chapter."""
-    return Summary(
-        summary.holds(measured),
-        summary.sentence(measured),
-        tuple(terminal.lines(measured)),
-        tuple(terminal.tables(measured)),
-    )
+    summary = summarise(measured)
+    return Summary(summary.holds, summary.sentence, summary.lines, tuple(tables(summary)))

@@ -1,61 +1,39 @@
 """The measurements of seeded faults in a terminal."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rich.markup import escape
 from rich.table import Table
 
 from adapters.faults.fault import CONVERGED, INITIAL
 from reports.faults.limits import ELEMENTS
-from reports.faults.summary import (
-    AUDIT,
-    LOCALISED,
-    Record,
-    alarm_text,
-    alarms,
-    audited,
-    by,
-    by_equation,
-    elsewhere,
-    faults,
-    flawless,
-    missed,
-    share,
-    short_of,
-    where,
-)
+from reports.faults.summary import Checker, HonestCases, Matrix, Summary, share
+from reports.results.fault_records import SmallestRow
 from reports.results.files import number
-from reports.text.places import place_text
 from reports.text.tables import grid
-from reports.text.wording import counted, listing, ratio_text, size_text
-
-# --- the terminal
+from reports.text.wording import counted, ratio_text, size_text
 
 SHORT = {INITIAL: "initial", CONVERGED: "trained"}
 """The heads of columns too narrow for a stage's name."""
 
 
-def tables(proof: Record) -> list[Table]:
-    """What a person sees: the matrix by engine, format and stage; the checkers; the limits; the false alarms."""
-    made: dict[str, Callable[[Any], Table]] = {
-        "matrix": matrix_table,
-        "beside": beside_table,
-        "smallest": smallest_table,
-        "alarms": alarms_table,
-    }
-    return [table(proof[part]) for part, table in made.items() if part in proof]
+def tables(summary: Summary) -> list[Table]:
+    """The matrix by engine, format and stage; the checkers; the limits; the honest cases: those that were measured."""
+    return [
+        *([] if summary.matrix is None else [matrix_table(summary.matrix)]),
+        *([] if summary.checkers is None else [checkers_table(summary.checkers)]),
+        *([] if summary.limits is None else [limits_table(summary.limits)]),
+        *([] if summary.honest is None else [honest_table(summary.honest)]),
+    ]
 
 
-def matrix_table(cells: Sequence[Record]) -> Table:
+def matrix_table(matrix: Matrix) -> Table:
     """A row for each engine, format and stage: draws killed of those that exceed the precision; of all; localised."""
     table = grid(
-        f"kill matrix: draws of {counted(faults(cells), 'fault')}",
+        f"kill matrix: draws of {counted(matrix.faults, 'fault')}",
         ("engine", "dtype", "stage"),
         ("killed,\nbeyond u", "killed,\nof all", "local-\nised", "below\nu", "missed"),
         "beyond u: faults that exceed the precision; below u: indistinguishable",
     )
-    for (engine, dtype, stage), t in by(cells, "engine", "dtype", "stage").items():
+    for (engine, dtype, stage), t in matrix.by_column.items():
         killed = f"{t.claimed_killed:,}/{t.claimed:,}", f"{t.killed:,}/{t.draws:,}", share(t.localised, t.killed)
         style = "bold red" if t.missed or t.claimed != t.claimed_killed else None
         others = f"{t.indistinguishable:,}", f"{t.missed:,}"
@@ -63,23 +41,21 @@ def matrix_table(cells: Sequence[Record]) -> Table:
     return table
 
 
-def beside_table(rows: Sequence[Record]) -> Table:
+def checkers_table(checkers: tuple[Checker, ...]) -> Table:
     """A row a checker: faults killed in every draw, and share of the draws, a stage; false alarms; milliseconds."""
-    stages = list(rows[0]["killed"]) if rows else []
+    stages = checkers[0].killed if checkers else ()
     columns = [f"{word}\n{SHORT.get(stage, stage)}" for stage in stages for word in ("faults", "draws")]
     table = grid("the same faults through other checkers", ("rule",), (*columns, "false\nalarms", "ms"))
-    for row in rows:
+    for checker in checkers:
         numbers: list[str] = []
-        for killed in row["killed"].values():
+        for killed in checker.killed.values():
             numbers += [f"{killed['faults']}/{killed['of']}", share(killed["draws"], killed["of_draws"])]
-        refused, of = (sum(said[key] for said in row["false_alarms"].values()) for key in ("draws", "of_draws"))
-        bad = row["rule"] == AUDIT and not flawless(row)
         table.add_row(
-            escape(row["rule"]),
+            escape(checker.rule),
             *numbers,
-            f"{refused}/{of}",
-            milliseconds_text(number(row["milliseconds"])),
-            style="bold red" if bad else "bold" if row["rule"] == AUDIT else None,
+            f"{checker.refused}/{checker.honest}",
+            milliseconds_text(checker.milliseconds),
+            style="bold red" if checker.ours and not checker.flawless else "bold" if checker.ours else None,
         )
     return table
 
@@ -89,54 +65,33 @@ def milliseconds_text(time: float) -> str:
     return size_text(float(f"{time:.2g}" if time >= 0.01 else f"{time:.1g}"))
 
 
-def smallest_table(rows: Sequence[Record]) -> Table:
+def limits_table(limits: dict[str, dict[str, SmallestRow]]) -> Table:
     """A row an equation: the smallest fault that is flagged in 95 % of the draws, in one element and in all."""
-    dtypes = list(dict.fromkeys(row["dtype"] for row in rows))
+    dtypes = list(dict.fromkeys(dtype for rows in limits.values() for dtype in rows))
     table = grid(
         "smallest relative fault flagged in 95 % of the draws, in u",
         ("equation",),
-        [f"{'' if i else dtype}\n{fault}" for dtype in dtypes for i, fault in enumerate(ELEMENTS)],
+        [f"{'' if i else dtype}\n{elements}" for dtype in dtypes for i, elements in enumerate(ELEMENTS)],
         "one, all: elements changed; a smaller change is indistinguishable",
     )
-    for name, sizes in by_equation(rows).items():
-        texts = (size_text(number(sizes[d][fault]["in_u"])) if d in sizes else "" for d in dtypes for fault in ELEMENTS)
-        table.add_row(name, *texts)
+    for name, rows in limits.items():
+        sizes = (sizes for d in dtypes for sizes in ((rows[d]["one"], rows[d]["all"]) if d in rows else (None, None)))
+        table.add_row(name, *("" if each is None else size_text(number(each["in_u"])) for each in sizes))
     return table
 
 
-def alarms_table(said: Record) -> Table:
+def honest_table(honest: dict[tuple[str, str], HonestCases]) -> Table:
     """A row for each engine and format: honest cases, numbers compared, the worst ratio and its equation, alarms."""
     table = grid("honest engines", ("engine", "dtype"), ("cases", "numbers", "worst", "in", "alarms"))
-    for (engine, dtype), found in audited(said).items():
+    for (engine, dtype), cases in honest.items():
         table.add_row(
             engine,
             dtype,
-            f"{found.cases:,}",
-            f"{found.numbers:,}",
-            ratio_text(found.worst),
-            f"({found.equation})" if found.equation else "–",
-            f"{found.alarms:,}",
-            style="bold red" if found.alarms or not found.numbers else None,
+            f"{cases.cases:,}",
+            f"{cases.numbers:,}",
+            ratio_text(cases.worst),
+            f"({cases.equation})" if cases.equation else "–",
+            f"{cases.alarms:,}",
+            style="bold red" if cases.alarms or not cases.numbers else None,
         )
     return table
-
-
-def lines(proof: Record) -> list[str]:
-    """A line for each miss, each fault localised elsewhere, each engine that falls short, and each false alarm."""
-    cells = proof.get("matrix", [])
-    said = [
-        f"missed: {cell['fault']} in {where(cell)}: {counted(cell['missed'], 'draw')} of {cell['draws']}, "
-        f"seeds {listing([str(miss['seed']) for miss in cell['misses']])}"
-        for cell in missed(cells)
-    ]
-    said += [
-        f"localised elsewhere: {cell['fault']} in {where(cell)}, seed {draw['seed']}: {place_text(*draw['found'])}"
-        for cell in elsewhere(cells)
-        for draw in cell["elsewhere"]
-    ]
-    said += [
-        f"{engine} falls short: {found.claimed_killed:,} of {found.claimed:,} draws killed, "
-        f"{share(found.localised, found.killed)} localised, but should be all, and at least {100 * LOCALISED:g} %"
-        for engine, found in short_of(cells).items()
-    ]
-    return said + [f"false alarm: {alarm_text(alarm)}; see {alarm['replay']}" for alarm in alarms(proof)]

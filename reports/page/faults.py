@@ -4,22 +4,45 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
-from reports.faults import summary as faults_summary
 from reports.faults import terminal
 from reports.faults.limits import ELEMENTS
-from reports.faults.summary import Audited, Tally
+from reports.faults.summary import (
+    Checker,
+    HonestCases,
+    Matrix,
+    Summary,
+    Tally,
+    by,
+    faults,
+    share,
+    summarise,
+    tally,
+    where,
+)
 from reports.page.figures import Figure
+from reports.results.fault_records import (
+    Alarm,
+    Elsewhere,
+    FaultsChapter,
+    FaultsRequest,
+    HonestRow,
+    MatrixCell,
+    Miss,
+    NotRun,
+    PanelFault,
+    SmallestRow,
+)
+from reports.results.fault_records import Alarms as AlarmsRecord
 from reports.results.files import number
-from reports.text import places as text_places
+from reports.results.records import Number
 from reports.text import wording
 from reports.text.places import place_text
 from reports.text.wording import size_text
 
-Record = dict[str, Any]
 Place = tuple[str, int]
 """Equation and layer."""
 
@@ -32,70 +55,66 @@ class Chapter:
     decided: bool
     sentence: str
     figures: list[Figure]
-    summary: "Summary | None"
+    summary: "KindsByEngine | None"
     heads: list["Head"]
     kinds: list["Kind"]
     notes: list["Note"]
     stages: list[str]
-    checkers: list["Checker"]
+    checkers: list["CheckerRow"]
     limits: "Limits | None"
-    alarms: "Alarms | None"
+    alarms: "HonestEngines | None"
     not_run: list[str]
     replay: str
 
 
-def chapter(found: Record | None) -> Chapter | None:
+def chapter(records: FaultsChapter | None) -> Chapter | None:
     """What is shown of the measurements of seeded faults; None where there are none."""
-    if not found:
+    if not records:
         return None
-    cells = found.get("matrix") or []
-    panel = {str(fault["name"]): fault for fault in found["panel"]}
+    summary = summarise(records)
+    cells = records.get("matrix", [])
+    panel = {str(fault["name"]): fault for fault in records["panel"]}
     return Chapter(
-        faults_summary.holds(found),
-        faults_summary.decided(found),
-        faults_summary.sentence(found),
-        figures(found),
-        summary(cells, panel) if cells else None,
+        summary.holds,
+        summary.decided,
+        summary.sentence,
+        figures(summary, records.get("alarms")),
+        kinds_by_engine(cells, panel) if cells else None,
         heads(cells),
         kinds(cells, panel),
-        notes(cells, panel),
-        list(found["beside"][0]["killed"]) if found.get("beside") else [],
-        [checker(row) for row in found.get("beside") or []],
-        limits(found["smallest"]) if found.get("smallest") else None,
-        alarms(found["alarms"]) if found.get("alarms") else None,
-        found["not_run"],
-        replay(found["request"]),
+        notes(summary.matrix, panel) if summary.matrix else [],
+        list(summary.checkers[0].killed) if summary.checkers else [],
+        [checker_row(checker) for checker in summary.checkers or ()],
+        limits(summary.limits) if summary.limits else None,
+        honest_engines(records["alarms"], summary) if "alarms" in records else None,
+        records["not_run"],
+        replay(records["request"]),
     )
 
 
-def replay(request: Record) -> str:
+def replay(request: FaultsRequest) -> str:
     """The command that measures the same again."""
-    several = (f"--{name} {','.join(request[key])}" for name, key in (("engines", "engines"), ("dtypes", "dtypes")))
-    counts = (f"--{name} {request[name]}" for name in ("seeds", "cases", "seed"))
+    several = f"--engines {','.join(request['engines'])}", f"--dtypes {','.join(request['dtypes'])}"
+    counts = f"--seeds {request['seeds']}", f"--cases {request['cases']}", f"--seed {request['seed']}"
     return " ".join(("python -m reports faults", *several, *counts, f"--only {','.join(request['parts'])}"))
 
 
-def figures(found: Record) -> list[Figure]:
+def figures(summary: Summary, honest: AlarmsRecord | None) -> list[Figure]:
     """Draws killed, localised, false alarms, and what the best of the other checkers kills."""
-    made = []
-    if found.get("matrix"):
-        t = faults_summary.tally(found["matrix"])
-        faults = wording.counted(faults_summary.faults(found["matrix"]), "fault")
-        made += [
+    shown = []
+    if summary.matrix and summary.matrix.total.draws:
+        t, faults = summary.matrix.total, wording.counted(summary.matrix.faults, "fault")
+        shown += [
             Figure("draws killed", f"{t.claimed_killed:,} of {t.claimed:,}", f"of {faults}, beyond the precision"),
-            Figure(
-                "localised",
-                faults_summary.share(t.localised, t.killed),
-                f"{t.localised:,} of {t.killed:,} draws killed",
-            ),
+            Figure("localised", share(t.localised, t.killed), f"{t.localised:,} of {t.killed:,} draws killed"),
         ]
-    if said := found.get("alarms"):
-        remark = f"in {wording.counted(said['cases'], 'honest case')}, {said['numbers']:,} numbers"
-        made.append(Figure("false alarms", f"{len(said['alarms']):,}", remark))
-    if best := best_other(found.get("beside") or []):
-        remark = f"{best.rule}; refuses {faults_summary.share(best.refused, best.honest)} of what is honest"
-        made.append(Figure("best other checker", f"kills {best.share}", remark))
-    return made
+    if honest:
+        remark = f"in {wording.counted(honest['cases'], 'honest case')}, {honest['numbers']:,} numbers"
+        shown.append(Figure("false alarms", f"{len(honest['alarms']):,}", remark))
+    if best := best_other(summary.checkers or ()):
+        remark = f"{best.rule}; refuses {share(best.refused, best.honest)} of what is honest"
+        shown.append(Figure("best other checker", f"kills {best.share}", remark))
+    return shown
 
 
 # --- the kill matrix
@@ -113,11 +132,11 @@ class Tile:
     title: str = ""
 
 
-def tile(cells: Sequence[Record]) -> Tile:
+def tile(cells: Sequence[MatrixCell]) -> Tile:
     """A miss before a draw localised elsewhere before one that is not told from rounding; empty for no cells."""
     if not cells:
         return Tile(title="not planted")
-    t, title = faults_summary.tally(cells), "; ".join(map(cell_text, cells))
+    t, title = tally(cells), "; ".join(map(cell_text, cells))
     if t.missed or t.claimed_killed < t.claimed:
         return Tile(MISSED, "✕", title)
     if t.localised < t.killed:
@@ -129,9 +148,9 @@ def tile(cells: Sequence[Record]) -> Tile:
     return Tile(PART, f"{t.killed}/{t.draws}", title) if t.killed else Tile(IDLE)
 
 
-def cell_text(cell: Record) -> str:
+def cell_text(cell: MatrixCell) -> str:
     """numpy: 10 of 10 killed, 9 localised; what there is none of is left out."""
-    counts = ((cell[word], word) for word in ("missed", "indistinguishable"))
+    counts = (cell["missed"], "missed"), (cell["indistinguishable"], "indistinguishable")
     localised = [f"{cell['localised']:,} localised"] if cell["localised"] < cell["killed"] else []
     parts = [
         f"{cell['killed']:,} of {cell['draws']:,} killed",
@@ -153,7 +172,7 @@ class Head:
     engines: list[str]
 
 
-def heads(cells: Sequence[Record]) -> list[Head]:
+def heads(cells: Sequence[MatrixCell]) -> list[Head]:
     """A head for each stage, over the engines that go layer by layer; then one for each engine of one program."""
     stages, dtypes, engines = (distinct(cells, key) for key in ("stage", "dtype", "engine"))
     dtypes = sorted(dtypes, key=DTYPES.index)
@@ -171,12 +190,12 @@ def heads(cells: Sequence[Record]) -> list[Head]:
     return made
 
 
-def distinct(cells: Iterable[Record], key: str) -> list[str]:
+def distinct(cells: Iterable[MatrixCell], key: str) -> list[str]:
     """The values of a field, in the order in which they appear."""
-    return list(dict.fromkeys(cell[key] for cell in cells))
+    return list(dict.fromkeys(str(cell[key]) for cell in cells))  # type: ignore[literal-required]
 
 
-def of(cells: Iterable[Record], engine: str) -> list[Record]:
+def of(cells: Iterable[MatrixCell], engine: str) -> list[MatrixCell]:
     """The cells of one engine."""
     return [cell for cell in cells if cell["engine"] == engine]
 
@@ -185,7 +204,7 @@ def of(cells: Iterable[Record], engine: str) -> list[Record]:
 class Row:
     """A fault, its link, the smallest change it makes where it exceeds the precision, and its tiles, by head."""
 
-    fault: Record
+    fault: PanelFault
     link: str | None
     change: str
     tiles: list[list[Tile]]
@@ -205,7 +224,7 @@ class Kind:
         return not self.tally.holds or self.tally.localised < self.tally.killed
 
 
-def kinds(cells: Sequence[Record], panel: dict[str, Record]) -> list[Kind]:
+def kinds(cells: Sequence[MatrixCell], panel: dict[str, PanelFault]) -> list[Kind]:
     """Every kind, in the order of the panel."""
     shown, own = heads(cells), by_fault(cells)
     groups: dict[str, list[str]] = {}
@@ -215,23 +234,23 @@ def kinds(cells: Sequence[Record], panel: dict[str, Record]) -> list[Kind]:
         Kind(
             kind,
             [row(panel[name], own[name], shown) for name in names],
-            faults_summary.tally(cell for name in names for cell in own[name]),
+            tally(cell for name in names for cell in own[name]),
         )
         for kind, names in groups.items()
     ]
 
 
-def by_fault(cells: Iterable[Record]) -> dict[str, list[Record]]:
+def by_fault(cells: Iterable[MatrixCell]) -> dict[str, list[MatrixCell]]:
     """The cells of each fault."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[MatrixCell]] = {}
     for cell in cells:
         groups.setdefault(cell["fault"], []).append(cell)
     return groups
 
 
-def row(fault: Record, cells: Sequence[Record], shown: Sequence[Head]) -> Row:
+def row(fault: PanelFault, cells: Sequence[MatrixCell], shown: Sequence[Head]) -> Row:
     """One fault."""
-    places: dict[tuple[str, str, str], Record] = {(c["engine"], c["stage"], c["dtype"]): c for c in cells}
+    places: dict[tuple[str, str, str], MatrixCell] = {(c["engine"], c["stage"], c["dtype"]): c for c in cells}
     tiles = [
         [tile([places[engine, *key] for engine in head.engines if (engine, *key) in places]) for key in head.keys]
         for head in shown
@@ -246,7 +265,7 @@ def link(source: Any) -> str | None:
 
 
 @dataclass(frozen=True)
-class Summary:
+class KindsByEngine:
     """How each kind fares in each engine, how many faults it has, and all of them together."""
 
     engines: list[str]
@@ -256,15 +275,18 @@ class Summary:
     total: Tally
 
 
-def summary(cells: Sequence[Record], panel: dict[str, Record]) -> Summary:
+def kinds_by_engine(cells: Sequence[MatrixCell], panel: dict[str, PanelFault]) -> KindsByEngine:
     """The table of kinds by engines."""
-    told = [cell | {"kind": panel[cell["fault"]]["kind"]} for cell in cells]
-    rows: dict[str, dict[str, Tally]] = {}
-    for (kind, engine), found in faults_summary.by(told, "kind", "engine").items():
-        rows.setdefault(kind, {})[engine] = found
-    faults = {kind: faults_summary.faults(cell for cell in told if cell["kind"] == kind) for kind in rows}
-    together = {engine: found for (engine,), found in faults_summary.by(cells, "engine").items()}
-    return Summary(distinct(cells, "engine"), rows, faults, together, faults_summary.tally(cells))
+    groups: dict[str, list[MatrixCell]] = {}
+    for cell in cells:
+        groups.setdefault(panel[cell["fault"]]["kind"], []).append(cell)
+    return KindsByEngine(
+        distinct(cells, "engine"),
+        {kind: {engine: sums for (engine,), sums in by(own, "engine").items()} for kind, own in groups.items()},
+        {kind: faults(own) for kind, own in groups.items()},
+        {engine: sums for (engine,), sums in by(cells, "engine").items()},
+        tally(cells),
+    )
 
 
 # --- what was missed, and what was localised elsewhere
@@ -276,38 +298,38 @@ class Note:
 
     kind: str
     mark: str
-    fault: Record
+    fault: PanelFault
     where: str
     draws: str
     why: list[str]
 
 
-def notes(cells: Sequence[Record], panel: dict[str, Record]) -> list[Note]:
+def notes(matrix: Matrix, panel: dict[str, PanelFault]) -> list[Note]:
     """The misses, then the draws that are localised elsewhere."""
-    made = []
-    for cell in faults_summary.missed(cells):
+    shown = []
+    for cell in matrix.missed:
         text = f"{cell['missed']} of {wording.counted(cell['draws'], 'draw')} missed"
-        said = [miss_text(miss) for miss in cell["misses"]]
-        made.append(Note("", f"✕ {cell['missed']}", panel[cell["fault"]], faults_summary.where(cell), text, said))
-    for cell in faults_summary.elsewhere(cells):
+        why = [miss_text(miss) for miss in cell["misses"]]
+        shown.append(Note("", f"✕ {cell['missed']}", panel[cell["fault"]], where(cell), text, why))
+    for cell in matrix.elsewhere:
         fault, draws = panel[cell["fault"]], cell["elsewhere"]
         text = f"{len(draws)} of {wording.counted(cell['killed'], 'killed draw')} localised elsewhere"
-        places: dict[tuple[str, int], list[Record]] = {}
+        places: dict[tuple[str, int], list[Elsewhere]] = {}
         for draw in draws:
             places.setdefault((draw["found"][0], draw["found"][1]), []).append(draw)
-        said = [elsewhere_text(*place, same, fault) for place, same in places.items()]
-        made.append(Note("listed", f"≠ {len(draws)}", fault, faults_summary.where(cell), text, said))
-    return made
+        why = [elsewhere_text(*place, same, fault) for place, same in places.items()]
+        shown.append(Note("listed", f"≠ {len(draws)}", fault, where(cell), text, why))
+    return shown
 
 
-def miss_text(miss: Record) -> str:
+def miss_text(miss: Miss) -> str:
     """Seed 3: its step changes by 12 times what is allowed."""
     return (
         f"Seed {miss['seed']}: its step changes by {wording.ratio_text(number(miss['change']))} times what is allowed."
     )
 
 
-def elsewhere_text(equation: str, layer: int, draws: Sequence[Record], fault: Record) -> str:
+def elsewhere_text(equation: str, layer: int, draws: Sequence[Elsewhere], fault: PanelFault) -> str:
     """Seed 3: (7a) in layer 2 is the first that does not hold, 1.7 times …; (14) in layer 2 is within its allowance."""
     ratios = list(dict.fromkeys(wording.ratio_text(x) for x in sorted(number(draw["ratio"]) for draw in draws)))
     size = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
@@ -320,7 +342,7 @@ def elsewhere_text(equation: str, layer: int, draws: Sequence[Record], fault: Re
 
 def order_text(found: Place, planted: Place) -> str:
     """What follows for the place that a fault is planted in from the first place that does not hold."""
-    what = text_places.place_text(*planted)
+    what = place_text(*planted)
     if {found[0], planted[0]} - set(chain(*ORDER)):
         return f"the fault is planted in {what}"
     if position(*found) > position(*planted):
@@ -342,29 +364,13 @@ def position(equation: str, layer: int) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True)
-class Checker:
-    """A row of the comparison."""
+class CheckerRow:
+    """A row of the comparison: the checker, its link, what it compares, and its time as text."""
 
-    rule: str
-    ours: bool
-    engine: str
+    checker: Checker
     link: str | None
     numbers: str
-    called: bool
-    killed: list[Record]
-    refused: int
-    honest: int
     milliseconds: str
-
-    @property
-    def draws(self) -> tuple[int, int]:
-        """Killed of the draws of all stages, and how many they are."""
-        return sum(stage["draws"] for stage in self.killed), sum(stage["of_draws"] for stage in self.killed)
-
-    @property
-    def share(self) -> str:
-        """Of the draws of all stages, in per cent."""
-        return faults_summary.share(*self.draws)
 
 
 NUMBERS = {
@@ -374,27 +380,15 @@ NUMBERS = {
 """What the audit, and a checker that is no rule over two arrays, compares."""
 
 
-def checker(row: Record) -> Checker:
+def checker_row(checker: Checker) -> CheckerRow:
     """One row of the comparison."""
-    ours = row["rule"] == faults_summary.AUDIT
-    refused, honest = (sum(said[key] for said in row["false_alarms"].values()) for key in ("draws", "of_draws"))
-    return Checker(
-        row["rule"],
-        ours,
-        row["engine"],
-        link(row["source"]),
-        row["numbers"] or NUMBERS[ours],
-        row["called"],
-        list(row["killed"].values()),
-        refused,
-        honest,
-        size_text(number(row["milliseconds"])),
-    )
+    numbers = checker.numbers or NUMBERS[checker.ours]
+    return CheckerRow(checker, link(checker.source), numbers, size_text(checker.milliseconds))
 
 
-def best_other(rows: Iterable[Record]) -> Checker | None:
+def best_other(checkers: Iterable[Checker]) -> Checker | None:
     """The one that tells best: by the share of the draws that it kills, less the share of honest ones it refuses."""
-    others = [c for c in map(checker, rows) if not c.ours and c.honest and c.draws[1]]
+    others = [c for c in checkers if not c.ours and c.honest and c.draws[1]]
     return max(others, key=lambda c: c.draws[0] / c.draws[1] - c.refused / c.honest, default=None)
 
 
@@ -412,52 +406,56 @@ class Limits:
     engine: str
 
 
-def limits(rows: Sequence[Record]) -> Limits:
+def limits(by_equation: dict[str, dict[str, SmallestRow]]) -> Limits:
     """The table of equations by formats, one element and all."""
-    dtypes = sorted(distinct(rows, "dtype"), key=DTYPES.index)
+    rows = [row for own in by_equation.values() for row in own.values()]
+    dtypes = sorted({row["dtype"] for row in rows}, key=DTYPES.index)
     table = {
         name: [
-            {key: size_text(number(size)) for key, size in sizes[dtype][fault].items()} if dtype in sizes else None
-            for fault in ELEMENTS
+            {key: size_text(number(cast(Number, size))) for key, size in own[dtype][elements].items()}
+            if dtype in own
+            else None
+            for elements in ELEMENTS
             for dtype in dtypes
         ]
-        for name, sizes in faults_summary.by_equation(rows).items()
+        for name, own in by_equation.items()
     }
     draws = " or ".join(f"{draws:,}" for draws in sorted({row["draws"] for row in rows}))
-    said = {"one": "one element is wrong", "all": "every element is wrong"}
-    return Limits([(f, said[f]) for f in ELEMENTS], dtypes, table, draws, wording.listing(distinct(rows, "engine")))
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    heads = {"one": "one element is wrong", "all": "every element is wrong"}
+    return Limits([(e, heads[e]) for e in ELEMENTS], dtypes, table, draws, wording.listing(engines))
 
 
 # --- false alarms
 
 
 @dataclass(frozen=True)
-class Alarms:
+class HonestEngines:
     """Honest engines: the worst ratio of each kind of draw by engine and format; what was an alarm, or explained."""
 
-    columns: dict[tuple[str, str], Audited]
+    columns: dict[tuple[str, str], HonestCases]
     kinds: dict[str, list[Tile]]
-    alarms: list[tuple[Record, str]]
+    alarms: tuple[tuple[Alarm, str], ...]
     explained: dict[str, int]
     findings: int
-    not_run: list[Record]
+    not_run: list[NotRun]
 
 
-def alarms(said: Record) -> Alarms:
+def honest_engines(records: AlarmsRecord, summary: Summary) -> HonestEngines:
     """The counts as they are shown."""
-    columns = faults_summary.audited(said)
-    rows = {(row["kind"], (row["engine"], row["dtype"])): row for row in said["by"]}
-    return Alarms(
+    rows = {(row["kind"], (row["engine"], row["dtype"])): row for row in records["by"]}
+    kinds, columns = dict.fromkeys(row["kind"] for row in records["by"]), summary.honest or {}
+    return HonestEngines(
         columns,
-        {kind: [honest(rows.get((kind, column))) for column in columns] for kind in distinct(said["by"], "kind")},
-        [(alarm, faults_summary.alarm_text(alarm)) for alarm in said["alarms"]],
-        said["explained"]["rows"],
-        said["explained"]["findings"],
-        said["not_run"],
+        {kind: [honest(rows.get((kind, column))) for column in columns] for kind in kinds},
+        summary.alarms,
+        records["explained"]["rows"],
+        records["explained"]["findings"],
+        records["not_run"],
     )
 
 
-def honest(row: Record | None) -> Tile:
+def honest(row: HonestRow | None) -> Tile:
     """The honest cases of one kind of draw in one engine and format."""
     if row is None:
         return Tile(title="not run")

@@ -9,7 +9,7 @@ from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import NETWORKS
 from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
-from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault, summary, terminal
+from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault, summary
 from reports.faults import measure as faults_measure
 from reports.faults.measure import COMPILERS, Request, able, measure, panel
 from reports.running import workers
@@ -53,8 +53,8 @@ def test_a_fault_that_is_switched_off_is_a_miss(two, tmp_path):
     two[TWO[0]] = replace(two[TWO[0]], wrong=lambda m, rule, g, z: rule(g, z))
     found, _, _ = measured(REQUEST._replace(parts=("matrix",)), tmp_path)
     assert not summary.holds(found)
-    assert {cell["fault"] for cell in summary.missed(found["matrix"])} == {TWO[0]}
-    assert [line.split(" in ")[0] for line in terminal.lines(found)][:2] == [f"missed: {TWO[0]}"] * 2
+    assert {cell["fault"] for cell in summary.summarise(found).matrix.missed} == {TWO[0]}
+    assert [line.split(" in ")[0] for line in summary.summarise(found).lines][:2] == [f"missed: {TWO[0]}"] * 2
 
 
 def test_only_what_is_asked_for_is_measured(two, tmp_path, monkeypatch):

@@ -173,8 +173,8 @@ def test_a_share_is_rounded_down(n, of, text):
 
 
 def test_nothing_to_tell_is_no_line():
-    assert terminal.lines(proved()) == []
-    assert terminal.lines(parts()) == []
+    assert list(summary.summarise(proved()).lines) == []
+    assert list(summary.summarise(parts()).lines) == []
 
 
 def test_a_line_for_each_thing_that_is_not_as_it_should_be():
@@ -182,7 +182,7 @@ def test_a_line_for_each_thing_that_is_not_as_it_should_be():
     found["matrix"][2] = displace(found["matrix"][2], ("7a", 2), ("9", 3))
     unheard = alarm(equation=None, layer=None, ratio=None, reason="malformed trace: z is missing\nat line 3")
     found["alarms"]["alarms"] = [alarm(), alarm(ratio="NaN"), unheard]
-    assert terminal.lines(found) == [
+    assert list(summary.summarise(found).lines) == [
         "missed: transposed-weight in numpy, float32, at initialisation: 1 draw of 10, seeds 4",
         "localised elsewhere: transposed-weight in numpy, bfloat16, at initialisation, seed 3: (7a) in layer 2",
         "localised elsewhere: transposed-weight in numpy, bfloat16, at initialisation, seed 4: (9) in layer 3",
@@ -209,7 +209,7 @@ WIDE = 100
 def shown(found, width=WIDE):
     """The tables as lines of text, each table's in a list of its own."""
     made = []
-    for table in terminal.tables(found):
+    for table in terminal.tables(summary.summarise(found)):
         console = Console(file=io.StringIO(), width=width)
         console.print(table)
         made.append(console.file.getvalue().splitlines())
@@ -305,7 +305,7 @@ def test_the_alarms_have_a_row_for_each_engine_and_format():
 
 def test_what_falls_short_is_red():
     def styles(found, at):
-        return [row.style for row in terminal.tables(found)[at].rows]
+        return [row.style for row in terminal.tables(summary.summarise(found))[at].rows]
 
     assert set(styles(proved(), 0)) == {None}
     assert styles(with_cell(miss), 0)[0] == "bold red"

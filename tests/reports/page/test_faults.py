@@ -7,6 +7,7 @@ from reference.audit import local
 from reference.network import trace
 from reference.rounding import rounding
 from reports.faults import summary
+from reports.faults.summary import by_equation, summarise
 from reports.page import faults
 from reports.page.faults import Tile, chapter, tile
 from tests.reports.samples import (
@@ -93,11 +94,11 @@ def test_key_figures():
 
 def test_the_best_other_checker_is_not_the_one_that_refuses_everything():
     """Killed less refused: ½ − 0 for "close" is more than 1 − 1 for "strict", and than ¼ for "gradcheck"."""
-    best = faults.best_other(proved()["beside"])
+    best = faults.best_other(summarise(proved()).checkers)
     assert best is not None
     assert best.rule == "close"
-    assert faults.best_other([checker()]) is None
-    assert faults.best_other([]) is None
+    assert faults.best_other(summarise({**proved(), "beside": [checker()]}).checkers) is None
+    assert faults.best_other(()) is None
 
 
 # --- tiles
@@ -226,13 +227,13 @@ def test_the_order_of_the_computation_is_the_audits():
 
 def test_a_checker_says_its_rule():
     rows = made().checkers
-    assert [c.ours for c in rows] == [True, False, False, False]
-    assert [(c.numbers, c.called, c.link) for c in rows[:2]] == [
+    assert [row.checker.ours for row in rows] == [True, False, False, False]
+    assert [(row.numbers, row.checker.called, row.link) for row in rows[:2]] == [
         ("every equation in every layer, within its allowance", True, None),
         ("|o − e| ≤ 1e-5", False, "https://example.org/close"),
     ]
     assert rows[3].numbers == "the derivative against finite differences, with its own defaults"
-    assert [(c.refused, c.honest, c.share, c.milliseconds) for c in rows[1:3]] == [
+    assert [(r.checker.refused, r.checker.honest, r.checker.share, r.milliseconds) for r in rows[1:3]] == [
         (0, 16, "50 %", "0.531"),
         (16, 16, "100 %", "0.531"),
     ]
@@ -252,7 +253,7 @@ def test_the_smallest_faults_are_by_equation_and_format():
     assert told.rows["(14)"] == [sizes, sizes, tenths, tenths]
     assert told.rows["(9) of softmax"] == [sizes, None, tenths, None]
     assert (told.draws, told.engine) == ("500", "torch-eager")
-    assert faults.limits([limit(), limit(dtype="float64", draws=20)]).draws == "20 or 500"
+    assert faults.limits(by_equation([limit(), limit(dtype="float64", draws=20)])).draws == "20 or 500"
 
 
 # --- false alarms
@@ -283,7 +284,7 @@ def test_a_tile_of_honest_cases(row, expected):
 
 def test_a_kind_that_was_not_drawn_everywhere_has_an_empty_tile():
     said = honest() | {"by": [audited(), audited(kind="kinks", dtype="float64")]}
-    told = faults.alarms(said)
+    told = faults.honest_engines(said, summarise({**proved(), "alarms": said}))
     assert [t.title for t in told.kinds["ordinary"]] == [
         "50 cases, 33,650 numbers, worst 0.65 in (a), 0 alarms",
         "not run",
@@ -292,5 +293,6 @@ def test_a_kind_that_was_not_drawn_everywhere_has_an_empty_tile():
 
 def test_an_alarm_has_its_text():
     unheard = alarm(equation=None, layer=None, ratio=None, reason="no finding")
-    told = faults.alarms(honest() | {"alarms": [alarm(), unheard]})
+    said = honest() | {"alarms": [alarm(), unheard]}
+    told = faults.honest_engines(said, summarise({**proved(), "alarms": said}))
     assert [text for _, text in told.alarms] == ["(14) in layer 2, 1.01 times what is allowed", "no finding"]
