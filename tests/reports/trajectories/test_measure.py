@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from reports.divergences.training import KNOWN, explanation
 
 from adapters.contract import load
 from adapters.numpy.engine import NumpyEngine
@@ -13,7 +14,6 @@ from reference.optimisers import OPTIMISERS
 from reference.schedules import FORMULAS
 from reports import __main__
 from reports.divergences import reproducers
-from reports.divergences.training import KNOWN, explanation
 from reports.page.report import render
 from reports.page.trajectories import page
 from reports.results import environment, files
