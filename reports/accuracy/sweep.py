@@ -346,7 +346,8 @@ class Progress:
             part = {(what, engine): worst_errors(worst) for what, engine, worst in line["part"]}
             self.errors, self.parts = merged(self.errors, part), self.parts + 1
         else:
-            self.entries += entries_of(*line["finished"], self.errors)
+            name, dtype, parameters = line["finished"]
+            self.entries += entries_of(name, dtype, parameters, self.errors)
             self.jobs, self.parts, self.errors = self.jobs + 1, 0, {}
 
 
@@ -357,8 +358,9 @@ def worst_errors(record: Mapping[str, Any]) -> WorstErrors:
 
 def entries_of(name: str, dtype: str, parameters: dict[str, float], errors: Errors) -> list[Entry]:
     """The entries of a job."""
+    about = {"dtype": dtype, "parameters": parameters}
     return [
-        Entry(function=name, what=what, engine=engine, dtype=dtype, parameters=parameters, **asdict(worst))
+        cast(Entry, {"function": name, "what": what, "engine": engine, **about, **asdict(worst)})
         for (what, engine), worst in errors.items()
     ]
 

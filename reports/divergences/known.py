@@ -111,12 +111,12 @@ def anywhere(z: Array, p: Parameters) -> Mask:
 
 def subnormal(normal: float) -> Where:
     """Where some number is smaller than the smallest normal one, and not 0."""
-    return lambda z, p: ((z != 0) & (np.abs(z) < normal)).any(axis=1)
+    return lambda z, p: np.asarray(((z != 0) & (np.abs(z) < normal)).any(axis=1))
 
 
 def at_least(size: float) -> Where:
     """Where some |z| is at least so large."""
-    return lambda z, p: (np.abs(z) >= size).any(axis=1)
+    return lambda z, p: np.asarray((np.abs(z) >= size).any(axis=1))
 
 
 def at_most(size: float) -> Where:
@@ -126,7 +126,7 @@ def at_most(size: float) -> Where:
 
 def below(edge: float) -> Where:
     """Where z is less than an edge."""
-    return lambda z, p: z[:, 0] < edge
+    return lambda z, p: np.asarray(z[:, 0] < edge)
 
 
 def saturated(z: Array, p: Parameters) -> Mask:
