@@ -20,7 +20,7 @@ from reference.losses import LOSSES, Loss
 from reference.network import contributions, output_delta
 from reference.rounding import Rounding, rounded
 from reports.divergences import reproducers
-from reports.divergences.inputs import Parameters, Unchecked, extended, members, numbers, triples
+from reports.divergences.inputs import Parameters, Unchecked, extended, members, scalars, triples
 from reports.divergences.judging import Answer, Answers, Question, attempt, kinds_of_devices, parameters_text, rows_of
 from reports.divergences.reproducers import shown
 from reports.results.records import Divergence
@@ -97,7 +97,7 @@ def activation_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Itera
     usual, asked = ACTIVATIONS[name].parameters, []
     for parameters in members(activations.FAMILIES, usual, name, dtype):
         f = activations.activation(name, parameters)
-        z = numbers([kink.at for kink in f.kinks], dtype)
+        z = scalars([kink.at for kink in f.kinks], dtype)
         answers = {adapter.name: activation_answer(adapter, f, dtype, z) for adapter in adapters}
         kinks = np.isin(z, [kink.at for kink in f.kinks])
         inputs = tuple(f"z = {x!r}{parameters_text(parameters, usual)}" for x in z.tolist())
@@ -152,7 +152,7 @@ def loss_inputs(loss: Loss, output: str, dtype: str) -> tuple[Array, Array]:
     else:
         largest = rd.LARGEST["float64"]
         special = [0.0, 1.0, -1.0, *(sign * value for value in loss.parameters.values() for sign in (1, -1))]
-        z = numbers(special, dtype)[:-1, np.newaxis]  # without NaN
+        z = scalars(special, dtype)[:-1, np.newaxis]  # without NaN
         z = np.where(np.abs(z) == largest, z / 2**20, z)  # the reference shares this overflow
         targets = [[t] for t in TARGETS[loss.labels]]
     return np.tile(z, (len(targets), 1)), np.repeat(np.array(targets, dtype=np.float64), len(z), axis=0)

@@ -48,7 +48,7 @@ def subnormals(dtype: str) -> list[float]:
     return [smallest, smallest * 2.0 ** (round(np.log2(normal / smallest)) // 2), normal]
 
 
-def numbers(special: Sequence[float], dtype: str) -> Array:
+def scalars(special: Sequence[float], dtype: str) -> Array:
     """The inputs of a function of one number that has these special points; each once, in a fixed order."""
     sizes = [*ORDINARY, *SATURATED, *extremes(dtype), *subnormals(dtype), np.inf]
     points = [sign * size for size in sizes for sign in (1, -1)] + [0.0, *with_neighbours(special, dtype), np.nan]
