@@ -23,14 +23,14 @@ EXPLAINED_BY = {
     "10b": ("output", "loss"),
     "4": ("hidden", "output", "loss"),
 }
-"""The functions of a cell that an equation is made of."""
+"""The functions of a cell that occur in an equation."""
 
 OF_VALUES = ("a", "12", "6a", "8", "1", "4")
 OF_DERIVATIVES = ("14", "13", "11", "9", "10a", "10b", "4")
-"""What the equations are made of: (4), of the loss and of its slope."""
+"""The equations in which values, and derivatives, of functions occur; in (4) both do."""
 
 ELEMENTWISE = ("a", "9", "14", "13")
-"""The equations whose every element is one value of a function, or a multiple of one: as far off as that is."""
+"""The equations whose every element is one value of a function, or a multiple of one, and has its relative error."""
 
 
 def explains(rows: Sequence[Mapping[str, Any]], item: Mapping[str, Any], finding: Mapping[str, Any]) -> str | None:

@@ -61,9 +61,9 @@ def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -
     """
     W, b, arithmetic = case.W, case.b, arithmetic_of(adapter, device)
     state: States = plan.start(W, b, case.dtype)
-    made = iter(cast(Trainer, adapter).train(case, plan))
+    engine_steps = iter(cast(Trainer, adapter).train(case, plan))
     for number, batch in enumerate(plan.batches):
-        if (step := next(made, None)) is None:
+        if (step := next(engine_steps, None)) is None:
             raise MalformedTrace(f"the run ends, but should have {len(plan.batches)} steps")
         require_start(step.W, step.b, W, b)
         now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
@@ -71,7 +71,7 @@ def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -
         ratio = tally.add(findings, plan.done + number, partial(diagnosis, now, plan, number, step, arithmetic))
         yield AuditedStep(plan.done + number, step, findings, ratio)
         W, b, state = step.new_W, step.new_b, step.new_state or state
-    if next(made, None) is not None:
+    if next(engine_steps, None) is not None:
         raise MalformedTrace(f"the run goes on after its {len(plan.batches)} steps")
 
 
