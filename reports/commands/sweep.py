@@ -46,7 +46,7 @@ def sweep(options: argparse.Namespace, console: Console) -> int:
         measured = measure(adapters, plan, folder, progress.update)
     for entry in sorted(measured["entries"], key=lambda entry: -float(entry["roundings"])):
         say(console, line(entry))
-    files.write(folder / "scalar_accuracy.json", files.dump(measured))
+    files.write(folder / "scalar_accuracy.json", files.dump(dict(measured)))
     (folder / PARTIAL).unlink()
     say(console, f"{folder / 'scalar_accuracy.json'} written")
     return 0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from rich.table import Table
 
 from reports.results.files import number
 from reports.results.trajectory_records import (
@@ -346,10 +345,3 @@ def sentence(chapter: Trajectories) -> str:
 def lines(chapter: Trajectories) -> tuple[str, ...]:
     """A line for each run that breaks without an explanation."""
     return summarise(chapter).lines
-
-
-def tables(chapter: Trajectories) -> list[Table]:
-    """The tables of a terminal."""
-    from reports.trajectories import terminal
-
-    return terminal.tables(summarise(chapter))
