@@ -115,7 +115,7 @@ def with_weights(case: Case, w: Mapping[Place, Array]) -> Case:
     return case.with_parameters(layers(w, "W"), layers(w, "b"))
 
 
-class Request(NamedTuple):
+class LongRunRequest(NamedTuple):
     """A long run that a worker makes."""
 
     engine: str
@@ -126,7 +126,7 @@ class Request(NamedTuple):
     folder: Path
 
 
-def record_of(asked: Request) -> LongRun:
+def record_of(asked: LongRunRequest) -> LongRun:
     """The record of a long run, with its curves thinned."""
     engine, device, dtype, count, seed, folder = asked
     record = long_run(loaded(engine, device), device, dtype, count, seed, folder, lambda done: None)

@@ -16,13 +16,13 @@ from reports.results.trajectory_records import (
 )
 from reports.running.workers import each
 from reports.trajectories import long_run, runs
-from reports.trajectories.runs import DIGITS, SPREAD, Group, groups
+from reports.trajectories.runs import DIGITS, SPREAD, RunGroup, groups
 
 ENGINES = tuple(contract.ENGINES)
 DTYPES = ("float32", "float64")
 
 
-class Request(NamedTuple):
+class ChapterRequest(NamedTuple):
     """What is asked for."""
 
     engines: tuple[str, ...]
@@ -34,14 +34,14 @@ class Request(NamedTuple):
     workers: int
 
 
-def measure(request: Request, folder: Path, progress: Callable[[int, int, str], None]) -> Trajectories:
+def measure(request: ChapterRequest, folder: Path, progress: Callable[[int, int, str], None]) -> Trajectories:
     """The chapter; `progress` gets the pieces of work that are done, their number, and what they are."""
     spread, digits = (
         groups(part, size, request.engines, "cpu", request.dtypes, request.seed)
         for part, size in ((SPREAD, request.steps), (DIGITS, request.epochs))
     )
     long = [
-        long_run.Request(engine, "cpu", request.dtypes[0], request.long, request.seed, folder)
+        long_run.LongRunRequest(engine, "cpu", request.dtypes[0], request.long, request.seed, folder)
         for engine in (request.engines if request.long else ())
     ]
     work = [*spread, *digits, *long]
@@ -63,9 +63,9 @@ def measure(request: Request, folder: Path, progress: Callable[[int, int, str], 
     }
 
 
-def records_of(asked: Group | long_run.Request) -> list[DigitsRun] | list[LongRun]:
+def records_of(asked: RunGroup | long_run.LongRunRequest) -> list[DigitsRun] | list[LongRun]:
     """The records of a piece of work."""
-    return [long_run.record_of(asked)] if isinstance(asked, long_run.Request) else runs.records_of(asked)
+    return [long_run.record_of(asked)] if isinstance(asked, long_run.LongRunRequest) else runs.records_of(asked)
 
 
 def known_records() -> list[KnownRecord]:

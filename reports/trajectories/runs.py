@@ -132,7 +132,7 @@ PARTS: dict[str, Callable[[int], list[Setup]]] = {
 """The setups of each part of the chapter, for a number of steps or epochs."""
 
 
-class Group(NamedTuple):
+class RunGroup(NamedTuple):
     """The runs of one task in one dtype, which a worker makes in one go: programs are compiled for its shapes."""
 
     part: str
@@ -149,18 +149,20 @@ class Group(NamedTuple):
         return [setup for setup in PARTS[self.part](self.size) if setup.task == self.task]
 
 
-def groups(part: str, size: int, engines: Sequence[str], device: str, dtypes: Sequence[str], seed: int) -> list[Group]:
+def groups(
+    part: str, size: int, engines: Sequence[str], device: str, dtypes: Sequence[str], seed: int
+) -> list[RunGroup]:
     """A group for each task and dtype."""
     tasks = dict.fromkeys(setup.task for setup in PARTS[part](size))
-    return [Group(part, size, task, tuple(engines), device, dtype, seed) for task in tasks for dtype in dtypes]
+    return [RunGroup(part, size, task, tuple(engines), device, dtype, seed) for task in tasks for dtype in dtypes]
 
 
-def records_of(group: Group) -> list[DigitsRun]:
+def records_of(group: RunGroup) -> list[DigitsRun]:
     """The records of a group, setup by setup."""
     return list(runs(group))
 
 
-def runs(group: Group) -> Iterator[DigitsRun]:
+def runs(group: RunGroup) -> Iterator[DigitsRun]:
     """The record of every setup in every engine that can make it."""
     for setup in group.setups:
         drawn = draw_run(setup, group.dtype, group.seed)

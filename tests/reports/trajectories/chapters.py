@@ -6,7 +6,7 @@ from functools import cache
 from reports.results import environment
 from reports.trajectories import measure
 from reports.trajectories.measure import brief
-from reports.trajectories.runs import DIGITS, SPREAD, Group, ensemble_of, run, runs
+from reports.trajectories.runs import DIGITS, SPREAD, RunGroup, ensemble_of, run, runs
 from reports.trajectories.setups import draw_run, optimiser_setups
 
 SEED = 11
@@ -29,15 +29,15 @@ def trained(engine, setup, dtype="float32"):
 
 def chapter(**parts):
     """A chapter with these parts."""
-    request = measure.Request(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, 0, SEED, 1)
+    request = measure.ChapterRequest(("numpy", "jax-jit"), ("float32", "float64"), 6, 1, 0, SEED, 1)
     empty = {"request": request._asdict(), "spread": [], "digits": [], "long": [], "known": measure.known_records()}
     return empty | parts
 
 
 @cache
 def _measured():
-    spread = [brief(record) for record in runs(Group(SPREAD, 6, "xor", ("numpy",), "cpu", "float32", SEED))]
-    digits = list(runs(Group(DIGITS, 1, "digits", ("numpy", "jax-jit"), "cpu", "float64", SEED)))
+    spread = [brief(record) for record in runs(RunGroup(SPREAD, 6, "xor", ("numpy",), "cpu", "float32", SEED))]
+    digits = list(runs(RunGroup(DIGITS, 1, "digits", ("numpy", "jax-jit"), "cpu", "float64", SEED)))
     about = environment.environment({}, SEED, "2026-01-02T03:04:05+00:00", 1.0)
     return chapter(spread=spread[:6], digits=digits, environment=about)
 

@@ -44,7 +44,7 @@ def test_long_runs_are_measured_where_they_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr("reports.trajectories.setups.SETTINGS", SETTINGS[:1])
     monkeypatch.setattr(measure, "each", here)
     told = []
-    request = measure.Request(("numpy",), ("float32",), 2, 1, 3, 7, 1)
+    request = measure.ChapterRequest(("numpy",), ("float32",), 2, 1, 3, 7, 1)
     found = measure.measure(request, tmp_path, lambda *about: told.append(about))
     assert [(run["engine"], run["steps"], run["verdict"]) for run in found["long"]] == [("numpy", 3, "holds")]
     assert (len(found["spread"]), len(found["digits"])) == (5, 1)
