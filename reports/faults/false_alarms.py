@@ -240,7 +240,7 @@ def measure(
 def rows_of(task: tuple[tuple[str, ...], str, str]) -> list[Divergence]:
     """The table of divergences in one dtype, in a worker."""
     specs, device, dtype = task
-    return cast(list[Divergence], divergences(specs, device, [dtype]))
+    return divergences(specs, device, [dtype])
 
 
 def missing(wanted: dict[Cell, int], chunks: Iterable[Chunk]) -> int:
