@@ -1,14 +1,17 @@
-"""Every k_f that an allowance takes, beside the measurement it comes from."""
+"""Every k_f that an allowance uses, with the measurement it comes from."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from reference.accuracy import ON_GPU, k, on, recorded
-from reports.results.records import Record
+from reports.results.records import Accuracy
 
 
-def accuracy(device: str) -> list[Record]:
-    """Every k_f that an allowance takes on a device, beside the measurement it comes from."""
-    worst: dict[tuple[str, str, str, str], Record] = {}
+def accuracy(device: str) -> list[Accuracy]:
+    """Every k_f that an allowance uses on a device, with the measurement it comes from."""
+    worst: dict[tuple[str, str, str, str], Mapping[str, Any]] = {}
     for entry in recorded():
         if entry["engine"] != on(entry["engine"].removesuffix(ON_GPU), device):
             continue

@@ -25,7 +25,7 @@ CHUNK = 2**19
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstErrors:
     """The largest errors of one function in one engine so far, and the inputs where they occur."""
 
     inputs: int = 0
@@ -42,7 +42,7 @@ class Worst:
 
 def patterns(dtype: str, stride: int, dense: int, seed: int) -> Iterator[Array]:
     """All finite numbers of a half-precision format; of float32, every stride-th pattern of bits, and `dense` numbers
-    where functions bend and beside their kinks; in chunks, none of them empty or larger than CHUNK.
+    where functions bend and next to their kinks; in chunks, none of them empty or larger than CHUNK.
     """
     if dtype in HALF:
         yield finite(np.arange(2**16, dtype=np.uint16).view(FORMATS[dtype]))
@@ -56,12 +56,12 @@ def patterns(dtype: str, stride: int, dense: int, seed: int) -> Iterator[Array]:
         for start in range(0, dense, CHUNK):
             yield finite(rng.uniform(-BENDING, BENDING, min(CHUNK, dense - start)).astype(np.float32))
         kinks = sorted({kink.at for f in ACTIVATIONS.values() for kink in f.kinks})
-        beside = np.array(kinks, np.float32).view(np.int32)[:, np.newaxis] + np.arange(-64, 65, dtype=np.int32)
-        yield finite(beside[np.array(kinks) != 0].ravel().view(np.float32))
+        neighbours = np.array(kinks, np.float32).view(np.int32)[:, np.newaxis] + np.arange(-64, 65, dtype=np.int32)
+        yield finite(neighbours[np.array(kinks) != 0].ravel().view(np.float32))
 
 
 def finite(values: Array) -> Array:
-    """The finite ones, in float64."""
+    """The finite numbers, in float64."""
     with np.errstate(invalid="ignore"):
         wide = values.astype(np.float64)
     return wide[np.isfinite(wide)]
@@ -105,8 +105,8 @@ def compared(observed: Array, true: Array | list[Any], dtype: str) -> tuple[Arra
     return np.where(right, 0.0, np.where(np.isnan(error), np.inf, error)), true
 
 
-def taken_in(
-    worst: Worst,
+def updated(
+    worst: WorstErrors,
     x: Array,
     error: Array,
     true: Array,
@@ -114,8 +114,8 @@ def taken_in(
     slack: Array | float,
     dtype: str,
     claimed: Any = True,
-) -> Worst:
-    """The worst of what was seen before and of these inputs, a row each; `slack`, the underflow, is no rounding."""
+) -> WorstErrors:
+    """The worst of the errors until now and of these inputs, a row each; `slack`, the underflow, is not a rounding."""
     if not len(x):
         return worst
     beyond = np.maximum(error - slack, 0)
@@ -137,20 +137,22 @@ def taken_in(
 
 
 quiet = np.errstate(all="ignore")
-"""Overflow and NaN are what is looked for."""
+"""Without warnings: overflow and NaN are what a sweep looks for."""
 
-Found = dict[tuple[str, str], Worst]
-"""By what, value or derivative, and engine."""
-
-
-def merged(one: Found, other: Found) -> Found:
-    """The worse of two findings, for everything that either has."""
-    return {key: worse(one.get(key, Worst()), other.get(key, Worst())) for key in {**one, **other}}
+Errors = dict[tuple[str, str], WorstErrors]
+"""The largest errors by what, value or derivative, and engine."""
 
 
-def worse(one: Worst, other: Worst) -> Worst:
+def merged(one: Errors, other: Errors) -> Errors:
+    """The worse of two measurements, for everything that either has."""
+    return {key: worse(one.get(key, WorstErrors()), other.get(key, WorstErrors())) for key in {**one, **other}}
+
+
+def worse(one: WorstErrors, other: WorstErrors) -> WorstErrors:
     """The worse of each error, and the inputs of both."""
     k = one if one.roundings >= other.roundings else other
     ulp = one if one.ulp >= other.ulp else other
     beyond = one if one.beyond >= other.beyond else other
-    return Worst(one.inputs + other.inputs, k.roundings, k.at, ulp.ulp, ulp.ulp_at, beyond.beyond, beyond.beyond_at)
+    return WorstErrors(
+        one.inputs + other.inputs, k.roundings, k.at, ulp.ulp, ulp.ulp_at, beyond.beyond, beyond.beyond_at
+    )

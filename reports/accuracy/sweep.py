@@ -1,26 +1,25 @@
-"""How accurate the scalar functions are, as each engine computes them: the measurements behind k_f.
+"""How accurate the scalar functions of each engine are: the measurements behind k_f.
 
 A function is reached through the adapter contract alone: a layer with the weight 1 and the bias 0 has z = x, its trace
 holds f(x), and its vjp with the cotangent 1 is f'(x). For the formats up to float32 the truth is the reference in
 float64, which tests certify to a few of its own ulp, 2⁻²⁹ of theirs; for float64 it is ball arithmetic. The error is
-counted in ulp of the true value, and in roundings, (|observed − true| − underflow)/(u s_f).
+counted in ulp of the true value, and in roundings, (|observed − true| − underflow)/(u s_f). Where `divergences.known`
+lists a defect, no accuracy is claimed.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from adapters.contract import Adapter, device_of
 from reference import activations, losses
-from reference.accuracy import on
 from reference.activations import ACTIVATIONS
 from reference.arrays import Array
 from reference.case import Case
@@ -29,39 +28,28 @@ from reference.equations import eq_8
 from reference.losses import LOSSES, Loss
 from reference.rounding import DTYPES, HALF, UNDERFLOW, UNIT_ROUNDOFF, amplified, loss_underflows, rounded
 from reports.accuracy import true_values
-from reports.accuracy.errors import ORDINARY, Found, Worst, compared, drawn, merged, patterns, quiet, taken_in, worse
+from reports.accuracy.errors import (
+    ORDINARY,
+    Errors,
+    WorstErrors,
+    compared,
+    drawn,
+    merged,
+    patterns,
+    quiet,
+    updated,
+    worse,
+)
+from reports.accuracy.records import Entry, ScalarAccuracy
+from reports.divergences.known import anywhere, defects, departing
 from reports.results.environment import environment
-from reports.results.files import jsonable, write
+from reports.results.files import jsonable, number
+from reports.results.journal import append, opened, read
+from reports.results.records import Environment
 from reports.running.seeds import generator
 
 SCHEMA = "backprop-parity/scalar-accuracy/2"
 
-
-def everywhere(x: Array) -> Array:
-    return np.ones(len(x), bool)
-
-
-def nowhere(x: Array) -> Array:
-    return np.zeros(len(x), bool)
-
-
-DEPARTURES: dict[tuple[str, str, str, str], Callable[[Array], Array]] = {
-    ("torch-eager", "hardsigmoid", "derivative", "float64"): lambda x: np.abs(x) <= 3,
-    ("torch-eager", "celu", "derivative", "float64"): lambda x: x <= 0,
-    ("torch-eager on gpu", "hardsigmoid", "value", "float64"): everywhere,
-    ("torch-eager on gpu", "hardsigmoid", "derivative", "float64"): lambda x: np.abs(x) <= 3,
-    ("torch-eager on gpu", "hardswish", "value", "float64"): everywhere,
-    ("torch-eager on gpu", "celu", "derivative", "float64"): lambda x: x <= 0,
-    ("jax-jit", "sigmoid", "value", "float16"): lambda x: x < -11,
-    ("jax-jit", "sigmoid", "derivative", "float16"): lambda x: x < -11,
-    ("jax-jit", "silu", "value", "float16"): lambda x: x < -11,
-    ("jax-jit", "silu", "derivative", "float16"): lambda x: x < -11,
-    ("jax-jit on gpu", "sigmoid", "value", "float16"): lambda x: x < -11,
-    ("jax-jit on gpu", "sigmoid", "derivative", "float16"): lambda x: x < -11,
-    ("jax-jit on gpu", "silu", "value", "float16"): lambda x: x < -11,
-    ("jax-jit on gpu", "silu", "derivative", "float16"): lambda x: x < -11,
-}
-"""Where an engine's function is known to be wrong: no accuracy is claimed there, and none at all of `everywhere`."""
 
 FACTORS = (0.3, 3.0)
 """Each function of a family is swept with its usual parameters, and with them times each of these."""
@@ -103,7 +91,7 @@ def derivative_in_training(adapter: Adapter, case: Case, weight: float) -> Array
     The hinge loss of the label −1 has the slope 1 wherever a > −1, that of the label 1 has −1 wherever a < 1. N is a
     power of 2, and small in float16, whose numbers 1/N δ would be subnormal.
     """
-    found, a, n = [], case.f_h.value(case.x), BATCH[case.dtype]
+    slopes, a, n = [], case.f_h.value(case.x), BATCH[case.dtype]
     W = {1: case.W[1], 2: np.full((1, 1), weight)}
     for start in range(0, len(case.x), n):
         x, slope = case.x[start : start + n], np.where(a[start : start + n] >= 0, 1.0, -1.0)
@@ -111,33 +99,33 @@ def derivative_in_training(adapter: Adapter, case: Case, weight: float) -> Array
         labels = np.concatenate([-slope, filled - 1])
         trace = adapter.trace(replace(case, loss="hinge", W=W, x=np.concatenate([x, filled]), y=labels))
         assert trace.delta is not None
-        found.append((trace.delta[1][: len(x)] * slope)[:, 0])
-    return np.concatenate(found)
+        slopes.append((trace.delta[1][: len(x)] * slope)[:, 0])
+    return np.concatenate(slopes)
 
 
 @quiet
-def sweep_activation(adapters: list[Adapter], name: str, given: dict[str, float], dtype: str, x: Array) -> Found:
+def sweep_activation(adapters: list[Adapter], name: str, parameters: dict[str, float], dtype: str, x: Array) -> Errors:
     """The worst value and derivative of one function in every engine that has it, at some inputs."""
-    f = activations.activation(name, given)
+    f = activations.activation(name, parameters)
     column = x[:, np.newaxis]
     names = name, "identity", "half_squared_error"
-    case = network(dtype, column, np.zeros_like(column), names, 2, {"hidden": given} if given else {})
+    case = network(dtype, column, np.zeros_like(column), names, 2, {"hidden": parameters} if parameters else {})
     smooth = np.ones(len(x), bool)
     for kink in f.kinks:  # there an engine chooses its derivative: that is no error
         smooth &= np.abs(x - kink.at) > kink.reach * UNIT_ROUNDOFF[dtype]
-    within = np.abs(x) * max([1.0, *given.values()]) <= ORDINARY
+    within = np.abs(x) * max([1.0, *parameters.values()]) <= ORDINARY
     able = [adapter for adapter in adapters if adapter.supports(case) is True]
     value: Any
     derivative: Any
     if dtype == "float64":
         inputs = true_values.balls(x)
-        value = [true_values.VALUE[name](ball, **given) for ball in inputs]
+        value = [true_values.VALUE[name](ball, **parameters) for ball in inputs]
         derivative = [
-            true_values.DERIVATIVE[name](ball, **given) for ball, kept in zip(inputs, smooth, strict=True) if kept
+            true_values.DERIVATIVE[name](ball, **parameters) for ball, kept in zip(inputs, smooth, strict=True) if kept
         ]
     else:
         value, derivative = f.value(x), f.derivative(x[smooth])
-    found: Found = {}
+    errors: Errors = {}
     all_rows, weight = np.ones(len(x), bool), np.full(len(x), rounded(WEIGHT, dtype))
     cotangent = rounded(generator(len(x), name, dtype).uniform(1, 2, len(x)), dtype)
     for adapter in able:
@@ -149,14 +137,15 @@ def sweep_activation(adapters: list[Adapter], name: str, given: dict[str, float]
         for what, observed, factor, rows, underflows in measured:
             at, by = x[rows], factor[rows]
             true, scale = (value, f.value_scale) if what == "value" else (derivative, f.derivative_scale)
-            departs = DEPARTURES.get((on(adapter.name, device_of(adapter)), name, what, dtype), nowhere)
-            if departs is everywhere:
-                continue
+            known = defects(adapter.name, name, what, dtype, device_of(adapter))
+            if any(departure.where is anywhere for departure in known):
+                continue  # no accuracy is claimed: an entry of 0 would say that the function is exact
             pair = compared(observed[rows], times(by, true), dtype)
             slack = underflows * UNDERFLOW[dtype] * amplified(f, at)
-            worst = taken_in(Worst(), at, *pair, by * scale(at), slack, dtype, within[rows] & ~departs(at))
-            found[what, adapter.name] = worse(found.get((what, adapter.name), Worst()), worst)
-    return found
+            claimed = within[rows] & ~departing(known, at, parameters)
+            worst = updated(WorstErrors(), at, *pair, by * scale(at), slack, dtype, claimed)
+            errors[what, adapter.name] = worse(errors.get((what, adapter.name), WorstErrors()), worst)
+    return errors
 
 
 def times(factors: Array, true: Any) -> Any:
@@ -180,15 +169,17 @@ def width_of(loss: Loss) -> int:
 
 
 @quiet
-def sweep_loss(adapters: list[Adapter], name: str, given: dict[str, float], dtype: str, seed: int, count: int) -> Found:
+def sweep_loss(
+    adapters: list[Adapter], name: str, parameters: dict[str, float], dtype: str, seed: int, count: int
+) -> Errors:
     """The partial loss L_i of a loss at what the engine reports as its argument, and its derivative.
 
     The derivative is δ of the output layer, which is ∂L_i/∂p itself on logits and where f_o is the identity; N is
     a power of 2, at least the count, so that δ/N rounds nothing.
     """
-    loss = losses.loss(name, given)
+    loss = losses.loss(name, parameters)
     count = 1 << (count - 1).bit_length()
-    rng = generator(seed, name, dtype, str(given))
+    rng = generator(seed, name, dtype, str(parameters))
     n = width_of(loss)
     output = loss.outputs[0] if loss.outputs else "identity"
     limit = HALF_RANGE if dtype in HALF else np.inf  # beyond, sums and quotients overflow: that is another matter
@@ -198,8 +189,8 @@ def sweep_loss(adapters: list[Adapter], name: str, given: dict[str, float], dtyp
     if name == "cosine_distance":  # torch takes a norm below 1e-8 as that, and half precision loses its square
         x = rounded(np.copysign(np.maximum(np.abs(x), 0.125), x), dtype)
     y = rounded(draw_both(rng, loss.labels, count, n), dtype)
-    case = network(dtype, x, y, ("identity", output, name), 1, {"loss": given} if given else {})
-    found = {}
+    case = network(dtype, x, y, ("identity", output, name), 1, {"loss": parameters} if parameters else {})
+    errors = {}
     for adapter in adapters:
         if adapter.supports(case) is not True:
             continue
@@ -211,19 +202,21 @@ def sweep_loss(adapters: list[Adapter], name: str, given: dict[str, float], dtyp
         p, t, observed, delta = p[kept], y[kept], observed[kept], delta[kept]
         if dtype == "float64":
             rows = [(true_values.balls(a), true_values.balls(b)) for a, b in zip(p, t, strict=True)]
-            value: Any = [true_values.LOSS[name](*row, **given) for row in rows]
-            slope: Any = [ball for row in rows for ball in true_values.LOSS_DERIVATIVE[name](*row, **given)]
+            value: Any = [true_values.LOSS[name](*row, **parameters) for row in rows]
+            slope: Any = [ball for row in rows for ball in true_values.LOSS_DERIVATIVE[name](*row, **parameters)]
         else:
             value, slope = eq_8(loss.value(p, t)), loss.derivative(p, t)
         scale, slack = loss.value_scale(p, t).sum(axis=1), UNDERFLOW[dtype] * loss_underflows(loss)
-        found["value", adapter.name] = taken_in(Worst(), p, *compared(observed, value, dtype), scale, slack, dtype)
+        errors["value", adapter.name] = updated(
+            WorstErrors(), p, *compared(observed, value, dtype), scale, slack, dtype
+        )
         if loss.on_logits or not loss.outputs or output == "identity":
             scale = loss.derivative_scale(p, t)
             slack = 2 * BATCH.get(dtype, count) * UNDERFLOW[dtype]
-            found["derivative", adapter.name] = taken_in(
-                Worst(), p, *compared(delta, slope, dtype), scale, slack, dtype
+            errors["derivative", adapter.name] = updated(
+                WorstErrors(), p, *compared(delta, slope, dtype), scale, slack, dtype
             )
-    return found
+    return errors
 
 
 def in_batches(adapter: Adapter, case: Case, size: int) -> tuple[Array, Array, Array]:
@@ -249,7 +242,7 @@ def draw_both(rng: np.random.Generator, labels: str, count: int, n: int) -> Arra
 
 
 @quiet
-def sweep_coupled(adapters: list[Adapter], name: str, dtype: str, seed: int, count: int) -> Found:
+def sweep_coupled(adapters: list[Adapter], name: str, dtype: str, seed: int, count: int) -> Errors:
     """Each component of a coupled activation of three logits."""
     f = ACTIVATIONS[name]
     rng = generator(seed, name, dtype)
@@ -258,21 +251,30 @@ def sweep_coupled(adapters: list[Adapter], name: str, dtype: str, seed: int, cou
     true: Any = f.value(x)
     if dtype == "float64":
         true = [ball for row in x for ball in true_values.COUPLED[name](true_values.balls(row))]
-    found = {}
+    errors = {}
     for adapter in adapters:
         trace = adapter.trace(case)
         assert trace.a is not None
         scale, slack = f.value_scale(x), UNDERFLOW[dtype] * (1 + np.abs(x))
-        found["value", adapter.name] = taken_in(Worst(), x, *compared(trace.a[1], true, dtype), scale, slack, dtype)
-    return found
+        errors["value", adapter.name] = updated(
+            WorstErrors(), x, *compared(trace.a[1], true, dtype), scale, slack, dtype
+        )
+    return errors
 
 
 # --- the whole sweep
 
+Job = tuple[str, str, dict[str, float]]
+"""A function, a format, and the parameters of a member of its family."""
+
 
 @dataclass(frozen=True)
-class Plan:
-    """What is swept: how many inputs of float32 at least (2³² are all), how many where they are drawn, and the seed."""
+class SweepPlan:
+    """What is swept.
+
+    float32  inputs of float32 at least; 2³² are all
+    drawn    inputs where they are drawn
+    """
 
     functions: tuple[str, ...] = (*ACTIVATIONS, *LOSSES)
     dtypes: tuple[str, ...] = DTYPES
@@ -280,26 +282,26 @@ class Plan:
     drawn: int = 2**13
     seed: int = 2026
 
-    def jobs(self) -> list[tuple[str, str, dict[str, float]]]:
+    def jobs(self) -> list[Job]:
         """Every function, format and member of its family."""
         usual = {name: f.parameters for name, f in ACTIVATIONS.items()} | {n: f.parameters for n, f in LOSSES.items()}
         return [
-            (name, dtype, given)
+            (name, dtype, parameters)
             for dtype, name in product(self.dtypes, self.functions)
-            for given in members(usual[name], dtype)
+            for parameters in members(usual[name], dtype)
         ]
 
     def parts(
-        self, adapters: list[Adapter], name: str, dtype: str, given: dict[str, float]
-    ) -> Iterator[Callable[[], Found]]:
+        self, adapters: list[Adapter], name: str, dtype: str, parameters: dict[str, float]
+    ) -> Iterator[Callable[[], Errors]]:
         """A job cut into parts: each, when called, sweeps some of the inputs."""
         if name in LOSSES:
-            yield partial(sweep_loss, adapters, name, given, dtype, self.seed, self.drawn)
+            yield partial(sweep_loss, adapters, name, parameters, dtype, self.seed, self.drawn)
         elif ACTIVATIONS[name].coupled:
             yield partial(sweep_coupled, adapters, name, dtype, self.seed, self.drawn)
         else:
             for x in self.inputs(name, dtype):
-                yield partial(sweep_activation, adapters, name, given, dtype, x)
+                yield partial(sweep_activation, adapters, name, parameters, dtype, x)
 
     def inputs(self, name: str, dtype: str) -> Iterator[Array]:
         """The inputs of an activation, in chunks."""
@@ -309,77 +311,105 @@ class Plan:
         return patterns(dtype, stride, 0 if stride == 1 else self.float32 // 4, self.seed)
 
 
-PARTIAL = "sweep.partial.json"
-"""The journal's file: it is there while a sweep is unfinished."""
+PARTIAL = "sweep.partial.jsonl"
+"""The journal of a sweep: it is there while the sweep is unfinished."""
 
 
-class Journal:
-    """What a sweep has found so far, on disk after every part: with the same request, it goes on from there."""
+@dataclass
+class Progress:
+    """What an unfinished sweep has measured: entries of the finished jobs, and parts and errors of the present one.
 
-    def __init__(self, path: Path, request: dict[str, Any]) -> None:
-        self.path, self.request = path, request
-        self.entries: list[dict[str, Any]] = []
-        self.jobs, self.parts = 0, 0
-        self.worst: Found = {}
-        if path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["request"] == request:
-                self.entries, self.jobs, self.parts = kept["entries"], kept["jobs"], kept["parts"]
-                self.worst = {(what, engine): Worst(**found) for what, engine, found in kept["worst"]}
+    Every part and every finished job is a line of the journal; the parts of a job are merged when they are read.
+    """
 
-    def save(self) -> None:
-        """Write everything, whole or not at all."""
-        worst = [[*key, asdict(found)] for key, found in self.worst.items()]
-        kept = {"request": self.request, "jobs": self.jobs, "parts": self.parts, "worst": worst}
-        write(self.path, json.dumps({**kept, "entries": self.entries}))
+    journal: Path
+    entries: list[Entry] = field(default_factory=list)
+    jobs: int = 0
+    parts: int = 0
+    errors: Errors = field(default_factory=dict)
 
-    def part_done(self, found: Found) -> None:
-        """A part of the present job is swept."""
-        self.worst, self.parts = merged(self.worst, found), self.parts + 1
-        self.save()
+    def part_done(self, errors: Errors) -> None:
+        """Write down a part of the present job."""
+        self.write({"part": [(what, engine, asdict(worst)) for (what, engine), worst in errors.items()]})
 
-    def job_done(self, entries: list[dict[str, Any]]) -> None:
-        """The present job is finished."""
-        self.entries += entries
-        self.jobs, self.parts, self.worst = self.jobs + 1, 0, {}
-        self.save()
+    def job_done(self, job: Job) -> None:
+        """Write down that the present job is finished."""
+        self.write({"finished": job})
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        append(self.journal, dict(line))
+        self.add(line)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take in a line, written just now or read."""
+        if "part" in line:
+            part = {(what, engine): worst_errors(worst) for what, engine, worst in line["part"]}
+            self.errors, self.parts = merged(self.errors, part), self.parts + 1
+        else:
+            name, dtype, parameters = line["finished"]
+            self.entries += entries_of(name, dtype, parameters, self.errors)
+            self.jobs, self.parts, self.errors = self.jobs + 1, 0, {}
 
 
-def sweep(adapters: list[Adapter], plan: Plan, journal: Journal, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def worst_errors(record: Mapping[str, Any]) -> WorstErrors:
+    """The errors of a line: an infinite one is a string in JSON."""
+    return WorstErrors(**{**record, **{name: number(record[name]) for name in ("roundings", "ulp", "beyond")}})
+
+
+def entries_of(name: str, dtype: str, parameters: dict[str, float], errors: Errors) -> list[Entry]:
+    """The entries of a job."""
+    about = {"dtype": dtype, "parameters": parameters}
+    return [
+        cast(Entry, {"function": name, "what": what, "engine": engine, **about, **asdict(worst)})
+        for (what, engine), worst in errors.items()
+    ]
+
+
+def resumed(journal: Path, first: dict[str, Any], tell: Callable[[str], None]) -> Progress:
+    """The progress of a sweep with this first line; the journal of another is replaced."""
+    if journal.is_file() and read(journal, tell)[:1] != [first]:
+        journal.unlink()
+    progress = Progress(journal)
+    for line in opened(journal, first, tell):
+        progress.add(line)
+    return progress
+
+
+def sweep(
+    adapters: list[Adapter], plan: SweepPlan, journal: Path, first: dict[str, Any], tell: Callable[[str], None]
+) -> list[Entry]:
     """An entry for every function, format, engine and member; what the journal has is not swept again."""
     true_values.exactly()
-    jobs = plan.jobs()
-    for name, dtype, given in jobs[journal.jobs :]:
-        for number, part in enumerate(plan.parts(adapters, name, dtype, given)):
-            if number >= journal.parts:
-                journal.part_done(part())
-                tell(f"{journal.jobs + 1} of {len(jobs)}: {dtype} {name}, part {journal.parts}")
-        entries = [
-            {"function": name, "what": what, "engine": engine, "dtype": dtype, "parameters": given, **asdict(worst)}
-            for (what, engine), worst in journal.worst.items()
-        ]
-        journal.job_done(entries)
-    return journal.entries
+    jobs, progress = plan.jobs(), resumed(journal, first, tell)
+    if progress.jobs or progress.parts:
+        tell(f"going on after {progress.jobs} jobs and {progress.parts} parts")
+    for job in jobs[progress.jobs :]:
+        name, dtype, parameters = job
+        for index, part in enumerate(plan.parts(adapters, name, dtype, parameters)):
+            if index >= progress.parts:
+                progress.part_done(part())
+                tell(f"{progress.jobs + 1} of {len(jobs)}: {dtype} {name}, part {progress.parts}")
+        progress.job_done(job)
+    return progress.entries
 
 
-def line(entry: dict[str, Any]) -> str:
+def line(entry: Entry) -> str:
     """An entry on one line."""
-    given = ", ".join(f"{name} {value:.3g}" for name, value in entry["parameters"].items())
+    parameters = ", ".join(f"{name} {value:.3g}" for name, value in entry["parameters"].items())
+    roundings, ulp, beyond = (number(entry[name]) for name in ("roundings", "ulp", "beyond"))
     return (
         f"{entry['dtype']:8} {entry['function']:38} {entry['what']:10} {entry['engine']:11}"
-        f"{entry['roundings']:9.3g} u s  {entry['ulp']:9.3g} ulp  beyond {ORDINARY:g}: {entry['beyond']:9.3g}  {given}"
+        f"{roundings:9.3g} u s  {ulp:9.3g} ulp  beyond {ORDINARY:g}: {beyond:9.3g}  {parameters}"
     )
 
 
-def measure(adapters: list[Adapter], plan: Plan, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(adapters: list[Adapter], plan: SweepPlan, folder: Path, tell: Callable[[str], None]) -> ScalarAccuracy:
     """scalar_accuracy.json: every entry, and what it was measured on."""
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     request = jsonable({**asdict(plan), "engines": [adapter.name for adapter in adapters]})
     devices = {adapter.name: device_of(adapter) for adapter in adapters}
     about = environment(devices, plan.seed, started, 0.0)
-    journal = Journal(folder / PARTIAL, {**request, "versions": about["versions"], "devices": about["devices"]})
-    if journal.jobs or journal.parts:
-        tell(f"going on after {journal.jobs} jobs and {journal.parts} parts")
-    entries = sweep(adapters, plan, journal, tell)
+    first = {"request": request, "versions": about["versions"], "devices": about["devices"]}
+    entries = sweep(adapters, plan, folder / PARTIAL, first, tell)
     about = environment(devices, plan.seed, started, time.perf_counter() - clock)
-    return {"schema": SCHEMA, "environment": about, "request": request, "entries": entries}
+    return {"schema": SCHEMA, "environment": cast(Environment, about), "request": request, "entries": entries}

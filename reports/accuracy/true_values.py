@@ -15,7 +15,7 @@ BITS = 320
 """What cancels at |z| ≤ 80 takes 2·80/log 2 < 231 of them: tanh² z within e^{−160} of 1."""
 
 Ball = Any
-Row = list[Any]
+Balls = list[Any]
 
 zero, one = arb(0), arb(1)
 
@@ -25,7 +25,7 @@ def exactly() -> None:
     ctx.prec = BITS
 
 
-def balls(values: Array) -> Row:
+def balls(values: Array) -> Balls:
     """Floats as balls of radius 0."""
     return [arb(float(value)) for value in values]
 
@@ -128,16 +128,16 @@ DERIVATIVE: dict[str, Callable[..., Ball]] = {
 }
 
 
-def log_partition(row: Row) -> Ball:
+def log_partition(row: Balls) -> Ball:
     return sum((x.exp() for x in row), zero).log()
 
 
-def softmax(row: Row) -> Row:
+def softmax(row: Balls) -> Balls:
     total = log_partition(row)
     return [(x - total).exp() for x in row]
 
 
-def log_softmax(row: Row) -> Row:
+def log_softmax(row: Balls) -> Balls:
     total = log_partition(row)
     return [x - total for x in row]
 
@@ -158,33 +158,33 @@ def huber(r: Ball, delta: float) -> Ball:
     return r * r / 2 if abs(r) <= delta else arb(delta) * (abs(r) - arb(delta) / 2)
 
 
-def unit(row: Row) -> Row:
+def unit(row: Balls) -> Balls:
     length = norm(row)
     return [x / length for x in row]
 
 
-def norm(row: Row) -> Ball:
+def norm(row: Balls) -> Ball:
     return sum((x * x for x in row), zero).sqrt()
 
 
-def cosine(p: Row, y: Row) -> Ball:
+def cosine(p: Balls, y: Balls) -> Ball:
     return sum((a * t for a, t in zip(unit(p), unit(y), strict=True)), zero)
 
 
-def smooth(y: Row, smoothing: float) -> Row:
+def smooth(y: Balls, smoothing: float) -> Balls:
     return [(1 - arb(smoothing)) * t + arb(smoothing) / len(y) for t in y]
 
 
-def cross_entropy(z: Row, y: Row) -> Ball:
+def cross_entropy(z: Balls, y: Balls) -> Ball:
     return -sum((t * log for log, t in zip(log_softmax(z), y, strict=True) if t != 0), zero)
 
 
-def cross_entropy_slope(z: Row, y: Row) -> Row:
+def cross_entropy_slope(z: Balls, y: Balls) -> Balls:
     total = sum(y, zero)
     return [a * total - t for a, t in zip(softmax(z), y, strict=True)]
 
 
-def each(f: Callable[..., Ball]) -> Callable[..., Row]:
+def each(f: Callable[..., Ball]) -> Callable[..., Balls]:
     """f of every component and its label."""
     return lambda p, y, **given: [f(a, t, **given) for a, t in zip(p, y, strict=True)]
 
@@ -218,7 +218,7 @@ LOSS: dict[str, Callable[..., Ball]] = {
     "kullback_leibler": summed(lambda a, y: times_log(y, y) - y * a),
 }
 
-LOSS_DERIVATIVE: dict[str, Callable[..., Row]] = {
+LOSS_DERIVATIVE: dict[str, Callable[..., Balls]] = {
     "half_squared_error": each(lambda a, y: a - y),
     "mean_squared_error": lambda p, y: [2 * (a - t) / len(p) for a, t in zip(p, y, strict=True)],
     "absolute_error": each(lambda a, y: one if a > y else -one if a < y else zero),

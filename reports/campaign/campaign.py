@@ -75,7 +75,7 @@ def cells_of(group: Group, limits: Limits) -> Job:
     return Job(run_group, group, len(group.combinations), without_record, limits)
 
 
-def divergences(argument: tuple[Sequence[str], str, Sequence[str]], start: int) -> Iterator[list[Record]]:
+def divergences(argument: tuple[Sequence[str], str, Sequence[str]], start: int) -> Iterator[list[Any]]:
     """The table of divergences, as a job of one item."""
     yield divergences_measure.divergences(*argument)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from adapters.contract import ENGINES, load
 from reports.commands import options as shared
 from reports.divergences.measure import measure
-from reports.divergences.terminal import terminal
+from reports.divergences.terminal import table
 from reports.results import files
 from reports.text.console import say
 
@@ -27,6 +27,6 @@ def divergences(options: argparse.Namespace, console: Console) -> int:
     folder = files.writable(options.out)
     rows = measure([load(engine, options.device) for engine in options.engines], options.dtypes)
     files.write(folder / "divergences.json", files.dump({"schema": SCHEMA, "rows": rows}))
-    console.print(terminal(rows))
+    console.print(table(rows))
     say(console, f"{folder / 'divergences.json'} written")
     return 0

@@ -7,7 +7,7 @@ from rich.console import Console
 from adapters.contract import ENGINES, load
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
-from reports.accuracy.sweep import PARTIAL, Plan, line, measure
+from reports.accuracy.sweep import PARTIAL, SweepPlan, line, measure
 from reports.commands import options as shared
 from reports.results import files
 from reports.text.console import say
@@ -34,7 +34,7 @@ def options(verb: argparse.ArgumentParser) -> None:
 def sweep(options: argparse.Namespace, console: Console) -> int:
     """Measure every scalar function and write scalar_accuracy.json."""
     folder = files.writable(options.out)
-    plan = Plan(
+    plan = SweepPlan(
         functions=options.functions,
         dtypes=options.dtypes,
         float32=2**32 if options.exhaustive else options.inputs,
@@ -46,7 +46,7 @@ def sweep(options: argparse.Namespace, console: Console) -> int:
         measured = measure(adapters, plan, folder, progress.update)
     for entry in sorted(measured["entries"], key=lambda entry: -float(entry["roundings"])):
         say(console, line(entry))
-    files.write(folder / "scalar_accuracy.json", files.dump(measured))
+    files.write(folder / "scalar_accuracy.json", files.dump(dict(measured)))
     (folder / PARTIAL).unlink()
     say(console, f"{folder / 'scalar_accuracy.json'} written")
     return 0

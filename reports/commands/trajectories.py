@@ -9,8 +9,9 @@ from rich.console import Console
 from reports.commands import options as shared
 from reports.commands.chapters import Summary, chapter
 from reports.text.console import say
-from reports.trajectories import summary, terminal
-from reports.trajectories.measure import DTYPES, ENGINES, Request, measure
+from reports.trajectories.measure import DTYPES, ENGINES, ChapterRequest, measure
+from reports.trajectories.summary import summarise
+from reports.trajectories.terminal import tables
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def trajectories(options: argparse.Namespace, console: Console) -> int:
     """Train every optimiser in every engine, each step audited."""
-    request = Request(
+    request = ChapterRequest(
         options.engines, options.dtypes, options.steps, options.epochs, options.long, options.seed, options.workers
     )
     say(console, f"seed {options.seed}: {options.workers} workers")
@@ -36,9 +37,5 @@ def trajectories(options: argparse.Namespace, console: Console) -> int:
 
 def summarised(measured: Any) -> Summary:
     """What a person sees of the chapter."""
-    return Summary(
-        summary.holds(measured),
-        summary.sentence(measured),
-        tuple(terminal.lines(measured)),
-        tuple(terminal.tables(measured)),
-    )
+    summary = summarise(measured)
+    return Summary(summary.holds, summary.sentence, summary.lines, tuple(tables(summary)))

@@ -1,4 +1,4 @@
-"""What the frameworks do by default: calls that leave to them what they may, and the formulas they may stand for."""
+"""Defaults of the frameworks: calls that leave everything optional to them, and the formulas they may stand for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Default:
-    """A call that leaves to the framework what it may, and the formulas that it may then stand for.
+    """A call that leaves everything optional to the framework, and the formulas that it may then stand for.
 
-    `formulas` give one number an element; the equation's own is the first, and has no name beside those of the
-    reductions. Every reduction of each is a candidate. `defects` are those that are no convention.
+    `formulas` give one number an element; the first is the equation's own, which is named by its reduction alone. Every
+    reduction of each is a candidate. `defects` are the candidates that are not conventions.
     """
 
     function: str
@@ -79,7 +79,7 @@ def reduced(name: str, torch: str | None, jax: str | None, **others: Callable[[A
 
 
 def defaults() -> tuple[Default, ...]:
-    """Every default that is asked for."""
+    """Every default of activations and losses."""
     f = {name: activation.value for name, activation in ACTIVATIONS.items()}
     one, minus = np.array([1.0]), np.array([-1.0])
 
@@ -181,10 +181,10 @@ UNKNOWN = "none of the candidates"
 
 
 def recognised(printed: str, candidates: Mapping[str, Array]) -> str:
-    """The first candidate that was printed, to within the roundings of a few sums and functions in float64."""
+    """The first candidate that the printed numbers are, within the roundings of a few sums and functions in float64."""
     try:
         numbers = np.array(reproducers.numbers_in(printed))
-    except ValueError:  # what was raised instead
+    except ValueError:  # the text of an error
         return UNKNOWN
     for name, value in candidates.items():
         expected = value.ravel()

@@ -1,4 +1,4 @@
-"""What every activation and loss gives at those inputs, in every engine."""
+"""The rows of every activation and every loss: what each engine computes at the inputs of `inputs`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,15 +20,16 @@ from reference.losses import LOSSES, Loss
 from reference.network import contributions, output_delta
 from reference.rounding import Rounding, rounded
 from reports.divergences import reproducers
-from reports.divergences.inputs import Parameters, Unchecked, far, line, members, triples
-from reports.divergences.judging import Answer, Answers, Question, Row, attempt, named, rows_of
+from reports.divergences.inputs import Parameters, Unchecked, extended, members, scalars, triples
+from reports.divergences.judging import Answer, Answers, Question, attempt, kinds_of_devices, parameters_text, rows_of
 from reports.divergences.reproducers import shown
+from reports.results.records import Divergence
 
 # --- activations
 
 
 def exact_input(dtype: str, arithmetic: Arithmetic) -> Rounding:
-    """The rounding of an engine that is given z itself: no operand can be unrounded, and underflow is counted apart."""
+    """The rounding of an engine that gets z itself: no operand is unrounded, and underflow is counted separately."""
     return replace(rd.rounding(dtype, arithmetic), operand=0.0, underflow=0.0)
 
 
@@ -37,35 +38,37 @@ NEGLIGIBLE = 745.0
 
 
 def activation_answer(adapter: Adapter, f: Activation, dtype: str, z: Array) -> dict[str, Answer | str | None]:
-    """f(z) and f'(z) as an engine has them.
+    """f(z) and f'(z) as an engine computes them.
 
     By (6a), the vjp of a layer of one unit with the cotangent 1 is f(z) with respect to its weights; with weights of 1
     it is f'(z) with respect to z: no sum, and every product one with 1. An adapter without `layer_vjp` gives f(z) in
     its trace.
     """
     n, r, loss = len(z), exact_input(dtype, arithmetic_of(adapter)), "half_squared_error"
-    given = {role: {role: f.parameters} if f.parameters else {} for role in ("hidden", "output")}
+    parameters = {role: {role: f.parameters} if f.parameters else {} for role in ("hidden", "output")}
     W, b = {1: np.eye(n), 2: np.ones((1, n))}, {1: np.zeros(n), 2: np.zeros(1)}
-    case = Unchecked(f.name, "identity", loss, dtype, W, b, z[np.newaxis], np.zeros((1, 1)), given["hidden"])
+    case = Unchecked(f.name, "identity", loss, dtype, W, b, z[np.newaxis], np.zeros((1, 1)), parameters["hidden"])
     one, column = ({1: np.eye(1)}, {1: np.zeros(1)}), z[:, np.newaxis]
-    single = Unchecked("identity", f.name, loss, dtype, *one, column, np.zeros((n, 1)), given["output"])
+    single = Unchecked("identity", f.name, loss, dtype, *one, column, np.zeros((n, 1)), parameters["output"])
     if attempt(lambda: adapter.supports(single)) is not True:
         return {"value": None, "derivative": None}
     if hasattr(adapter, "layer_vjp"):
-        seen = attempt(lambda: adapter.layer_vjp(case, 2, case.x, np.ones((1, 1))))
-        value, derivative = (seen, seen) if isinstance(seen, str) else (seen[0][0], seen[2][0])
+        vjp = attempt(lambda: adapter.layer_vjp(case, 2, case.x, np.ones((1, 1))))
+        value, derivative = (vjp, vjp) if isinstance(vjp, str) else (vjp[0][0], vjp[2][0])
     else:
         trace = attempt(lambda: adapter.trace(single))
         value, derivative = trace if isinstance(trace, str) else trace.a[1][:, 0], None
     underflow = rd.UNDERFLOW[dtype] * rd.amplified(f, np.minimum(np.abs(z), NEGLIGIBLE))
+    expected, value_error = (extended(g, z) for g in (f.value, lambda x: rd.value_error(f, x, r)))
+    derivative_error = extended(lambda x: rd.derivative_error(f, x, r), z)
     return {
-        "value": held(value, *2 * (far(f.value, z),), far(lambda x: rd.value_error(f, x, r), z) + underflow),
-        "derivative": held(derivative, *derivatives(f, z), far(lambda x: rd.derivative_error(f, x, r), z) + underflow),
+        "value": answer_of(value, expected, expected, value_error + underflow),
+        "derivative": answer_of(derivative, *derivatives(f, z), derivative_error + underflow),
     }
 
 
-def held(observed: Any, lowest: Array, highest: Array, allowed: Array) -> Answer | str | None:
-    """An answer of one number an input; what is no array passes as it is."""
+def answer_of(observed: Any, lowest: Array, highest: Array, allowed: Array) -> Answer | str | None:
+    """An answer of one number an input; None, and the text of an error, stay as they are."""
     if observed is None or isinstance(observed, str):
         return observed
     columns = (np.asarray(part, dtype=np.float64)[:, np.newaxis] for part in (observed, lowest, highest, allowed))
@@ -74,7 +77,7 @@ def held(observed: Any, lowest: Array, highest: Array, allowed: Array) -> Answer
 
 def derivatives(f: Activation, z: Array) -> tuple[Array, Array]:
     """The interval of f' at each z: more than one number at a kink."""
-    lowest = far(f.derivative, z)
+    lowest = extended(f.derivative, z)
     highest = lowest.copy()
     for kink in f.kinks:
         lowest[z == kink.at], highest[z == kink.at] = kink.lowest, kink.highest
@@ -82,24 +85,24 @@ def derivatives(f: Activation, z: Array) -> tuple[Array, Array]:
 
 
 def intervals(lowest: Array, highest: Array) -> tuple[str, ...]:
-    """What the equation says, as a row shows it; (count, n) each."""
+    """What the equation gives, as a row shows it, from the ends of its intervals; (count, n) each."""
     return tuple(
         f"[{shown(low)}, {shown(high)}]" if (low < high).any() else "undefined" if np.isnan(low).any() else shown(low)
         for low, high in zip(lowest, highest, strict=True)
     )
 
 
-def activation_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Row]:
+def activation_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Divergence]:
     """Every row of one elementwise activation, in one format."""
     usual, asked = ACTIVATIONS[name].parameters, []
     for parameters in members(activations.FAMILIES, usual, name, dtype):
         f = activations.activation(name, parameters)
-        z = line([kink.at for kink in f.kinks], dtype)
+        z = scalars([kink.at for kink in f.kinks], dtype)
         answers = {adapter.name: activation_answer(adapter, f, dtype, z) for adapter in adapters}
         kinks = np.isin(z, [kink.at for kink in f.kinks])
-        inputs = tuple(f"z = {x!r}{named(parameters, usual)}" for x in z.tolist())
+        inputs = tuple(f"z = {x!r}{parameters_text(parameters, usual)}" for x in z.tolist())
         lowest, highest = derivatives(f, z)
-        for what, ends in (("value", 2 * (far(f.value, z),)), ("derivative", (lowest, highest))):
+        for what, ends in (("value", 2 * (extended(f.value, z),)), ("derivative", (lowest, highest))):
             question = Question(
                 kind="activation",
                 function=name,
@@ -111,6 +114,7 @@ def activation_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Itera
                 equation=intervals(*(end[:, np.newaxis] for end in ends)),
                 kink=kinks if what == "derivative" else np.zeros_like(kinks),
                 parameters=parameters,
+                devices=kinds_of_devices(adapters),
                 reproducer=partial(activation_code, name, what, dtype, z, parameters),
             )
             asked.append((question, {engine: answer[what] for engine, answer in answers.items()}))
@@ -140,7 +144,7 @@ TRIPLE_TARGETS: dict[str, list[list[float]]] = {
 """Labels of each kind, for one component and for three."""
 
 
-def samples(loss: Loss, output: str, dtype: str) -> tuple[Array, Array]:
+def loss_inputs(loss: Loss, output: str, dtype: str) -> tuple[Array, Array]:
     """Logits and labels of a loss, (count, n): three components where they are coupled, else one."""
     targets: list[list[float]]
     if ACTIVATIONS[output].coupled or loss.carried is not None:
@@ -148,7 +152,7 @@ def samples(loss: Loss, output: str, dtype: str) -> tuple[Array, Array]:
     else:
         largest = rd.LARGEST["float64"]
         special = [0.0, 1.0, -1.0, *(sign * value for value in loss.parameters.values() for sign in (1, -1))]
-        z = line(special, dtype)[:-1, np.newaxis]  # without NaN
+        z = scalars(special, dtype)[:-1, np.newaxis]  # without NaN
         z = np.where(np.abs(z) == largest, z / 2**20, z)  # the reference shares this overflow
         targets = [[t] for t in TARGETS[loss.labels]]
     return np.tile(z, (len(targets), 1)), np.repeat(np.array(targets, dtype=np.float64), len(z), axis=0)
@@ -162,7 +166,7 @@ def batches(case: Case) -> Iterator[Case]:
 
 
 def loss_answer(adapter: Adapter, case: Case) -> dict[str, Answer | str | None]:
-    """f_o(z), L_i and δ_i of every sample, each held to the equation at the engine's own operands."""
+    """f_o(z), L_i and δ_i of every sample, each with what its equation gives at the engine's own operands."""
     if attempt(lambda: adapter.supports(case)) is not True:
         return dict.fromkeys(("output", "value", "derivative"))
     parts: dict[str, list[Answer]] = {}
@@ -170,28 +174,28 @@ def loss_answer(adapter: Adapter, case: Case) -> dict[str, Answer | str | None]:
         trace = attempt(partial(adapter.trace, batch))
         if isinstance(trace, str):
             return dict.fromkeys(("output", "value", "derivative"), trace)
-        for what, answer in audited(batch, trace, arithmetic_of(adapter)).items():
+        for what, answer in answers_in(batch, trace, arithmetic_of(adapter)).items():
             parts.setdefault(what, []).append(answer)
     return {what: joined(answers, case.samples) for what, answers in parts.items()}
 
 
-def audited(case: Case, trace: Any, arithmetic: Arithmetic) -> dict[str, Answer]:
-    """(8) and (9) of a trace, and its output, each with its allowance."""
+def answers_in(case: Case, trace: Any, arithmetic: Arithmetic) -> dict[str, Answer]:
+    """What a trace has of (8), of (9) and of the output, each with its allowance."""
     r, z, a, loss = rd.rounding(case.dtype, arithmetic), trace.z[1], trace.a[1], case.criterion
     terms = contributions(case, z, a, case.y)
     errors = rd.contribution_error(loss, loss.argument(z, a), case.y, r)
     total = eq.eq_8(terms)[:, np.newaxis]
     expected, allowed = output_error_term(case, z, a, trace.delta[1], r)
     output, exact = case.f_o.value(z), exact_input(case.dtype, arithmetic)
-    found = {
+    answers = {
         "output": Answer(a, output, output, rd.value_error(case.f_o, z, exact) + r.underflow),
         "derivative": Answer(trace.delta[1], expected, expected, np.broadcast_to(allowed, expected.shape)),
     }
     if trace.losses is not None:
-        found["value"] = Answer(
+        answers["value"] = Answer(
             trace.losses[:, np.newaxis], total, total, rd.eq_8_error(terms, errors, r)[:, np.newaxis]
         )
-    return found
+    return answers
 
 
 def joined(answers: Sequence[Answer], count: int) -> Answer:
@@ -200,8 +204,8 @@ def joined(answers: Sequence[Answer], count: int) -> Answer:
     return Answer(*(np.concatenate([getattr(answer, name) for answer in answers])[:count] for name in names))
 
 
-def said(case: Case) -> dict[str, tuple[Array, Array]]:
-    """What the equations say of f_o(z), L_i and δ_i where a is the format's number nearest to f_o(z): intervals."""
+def expected_of(case: Case) -> dict[str, tuple[Array, Array]]:
+    """The intervals that the equations give for f_o(z), L_i and δ_i, a being the format's number nearest to f_o(z)."""
     z, loss = case.x, case.criterion
     a = rounded(case.f_o.value(z), case.dtype)
     total, delta = eq.eq_8(contributions(case, z, a, case.y))[:, np.newaxis], output_delta(case, z, a, case.y)
@@ -215,38 +219,40 @@ def said(case: Case) -> dict[str, tuple[Array, Array]]:
 def single_layer(output: str, loss: str, dtype: str, x: Array, y: Array, parameters: Parameters) -> Case:
     """One layer with the identity as its weights, so that z = x."""
     n = x.shape[1]
-    given = {"loss": parameters} if parameters else {}
-    return Unchecked("identity", output, loss, dtype, {1: np.eye(n)}, {1: np.zeros(n)}, x, y, given)
+    roles = {"loss": parameters} if parameters else {}
+    return Unchecked("identity", output, loss, dtype, {1: np.eye(n)}, {1: np.zeros(n)}, x, y, roles)
 
 
-def loss_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Row]:
+def loss_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Divergence]:
     """Every row of one loss, in one format."""
     usual, asked = LOSSES[name].parameters, []
     for parameters in members(losses.FAMILIES, usual, name, dtype):
         loss = losses.loss(name, parameters)
         output = loss.outputs[0] if loss.outputs else "identity"
-        case = single_layer(output, name, dtype, *samples(loss, output, dtype), loss.parameters)
-        asked += trace_questions(adapters, case, "loss", name, ("value", "derivative"), named(parameters, usual))
+        case = single_layer(output, name, dtype, *loss_inputs(loss, output, dtype), loss.parameters)
+        asked += trace_questions(
+            adapters, case, "loss", name, ("value", "derivative"), parameters_text(parameters, usual)
+        )
     yield from rows_of(asked)
 
 
-def coupled_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Row]:
-    """Every row of a coupled activation; its Jacobian is seen as the δ of a loss, which of −y a is a row of it."""
+def coupled_rows(adapters: Sequence[Adapter], name: str, dtype: str) -> Iterator[Divergence]:
+    """Every row of a coupled activation; its Jacobian shows in the δ of a loss: of −y a that is a row of it."""
     loss = "negative_log_likelihood" if fits(name, "negative_log_likelihood") else "half_squared_error"
-    case = single_layer(name, loss, dtype, *samples(LOSSES[loss], name, dtype), {})
+    case = single_layer(name, loss, dtype, *loss_inputs(LOSSES[loss], name, dtype), {})
     yield from rows_of(trace_questions(adapters, case, "activation", name, ("output", "derivative"), ""))
 
 
 def trace_questions(
     adapters: Sequence[Adapter], case: Case, kind: str, function: str, whats: Sequence[str], suffix: str
 ) -> list[tuple[Question, Answers]]:
-    """What is asked of traces of one layer."""
+    """The questions that traces of one layer answer."""
     asked: list[tuple[Question, Answers]] = []
     answers = {adapter.name: loss_answer(adapter, case) for adapter in adapters}
-    truth = said(case)
+    expected = expected_of(case)
     inputs = tuple(f"z = {shown(z)}, y = {shown(y)}{suffix}" for z, y in zip(case.x, case.y, strict=True))
     for what in whats:
-        lowest, highest = truth[what]
+        lowest, highest = expected[what]
         question = Question(
             kind=kind,
             function=function,
@@ -258,6 +264,7 @@ def trace_questions(
             equation=intervals(lowest, highest),
             kink=np.asarray((lowest < highest).any(axis=1)),
             parameters=case.parameters_of("loss"),
+            devices=kinds_of_devices(adapters),
             reproducer=partial(loss_code, case, what),
         )
         asked.append((question, {engine: answer.get(what) for engine, answer in answers.items()}))

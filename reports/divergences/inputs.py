@@ -1,4 +1,4 @@
-"""The inputs where implementations part."""
+"""The inputs at which implementations of a function differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,8 +24,8 @@ class Unchecked(Case):
 # --- the inputs
 
 
-def beside(points: Sequence[float], dtype: str) -> list[float]:
-    """Each point, and the numbers of the format next to it."""
+def with_neighbours(points: Sequence[float], dtype: str) -> list[float]:
+    """Each point, and the two numbers of the format next to it."""
     at = np.array(points).astype(FORMATS[dtype])
     sides = (np.nextafter(at, np.array(limit, at.dtype)) for limit in (-np.inf, np.inf))
     return [float(x) for column in (at, *sides) for x in column]
@@ -48,10 +48,10 @@ def subnormals(dtype: str) -> list[float]:
     return [smallest, smallest * 2.0 ** (round(np.log2(normal / smallest)) // 2), normal]
 
 
-def line(special: Sequence[float], dtype: str) -> Array:
-    """The inputs of a function of one number, whose special points these are; each once, in a fixed order."""
+def scalars(special: Sequence[float], dtype: str) -> Array:
+    """The inputs of a function of one number that has these special points; each once, in a fixed order."""
     sizes = [*ORDINARY, *SATURATED, *extremes(dtype), *subnormals(dtype), np.inf]
-    points = [sign * size for size in sizes for sign in (1, -1)] + [0.0, *beside(special, dtype), np.nan]
+    points = [sign * size for size in sizes for sign in (1, -1)] + [0.0, *with_neighbours(special, dtype), np.nan]
     return np.array(list(dict.fromkeys(rounded(np.array(points), dtype).tolist())))
 
 
@@ -74,7 +74,7 @@ def members(family: Mapping[str, Callable[..., Any]], usual: Parameters, name: s
     return [usual, scaled(usual, 0.3, dtype)] if name in family else [usual]  # 0.3 is no binary fraction
 
 
-def far(f: Callable[[Array], Array], z: Array) -> Array:
+def extended(f: Callable[[Array], Array], z: Array) -> Array:
     """f(z), by its asymptote beyond |z| = 2¹⁰⁰⁰ and at infinity: every f is proportional to z there, or constant.
 
     The formulas themselves may overflow there, where f does not.

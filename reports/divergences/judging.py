@@ -1,28 +1,33 @@
-"""Questions, answers and their status: equal, a convention, an approximation, a defect; and the rows made of them."""
+"""How engines' answers are judged (equal, a convention, an approximation, a defect), and the rows of the table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.contract import FAILURES, describe
+from adapters.contract import FAILURES, Adapter, describe, device_of
 from reference import rounding as rd
 from reference.arrays import Array
 from reference.cases import LARGEST_TOTAL_INPUT
 from reports.divergences.inputs import Parameters
-from reports.divergences.known import KNOWN, Known
+from reports.divergences.known import KNOWN, Departure, kind_of
 from reports.divergences.reproducers import shown
-
-Row = dict[str, Any]
-
+from reports.results.files import number
+from reports.results.records import Divergence
 
 # --- questions and answers
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every engine at once: a function's value or derivative at `count` inputs of n numbers each."""
+    """A function's value or derivative at `count` inputs of n numbers each, which every engine is asked for.
+
+    inputs      the inputs as their rows show them
+    equation    what the equation gives at each, as its row shows it
+    devices     the kind of device of every engine
+    reproducer  the code that shows an engine's answer at an input, where there is such code
+    """
 
     kind: str
     function: str
@@ -34,12 +39,13 @@ class Question:
     equation: tuple[str, ...]
     kink: Array  # (count,)
     parameters: Parameters
+    devices: Mapping[str, str]
     reproducer: Callable[[str, int], str | None]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one engine gives, and the interval that the equation allows it on its own operands; all (count, n)."""
+    """One engine's answer, and the interval that the equation gives on the engine's own operands; all (count, n)."""
 
     observed: Array
     lowest: Array
@@ -48,29 +54,35 @@ class Answer:
 
 
 Answers = dict[str, Answer | str | None]
-"""By engine: an answer, what it raised instead, or None where it has no such function."""
+"""By engine: an answer, what it raised instead, or None where it lacks the function."""
 
 
-class Verdict(NamedTuple):
-    """The status of one engine at one input, the entry of KNOWN that names the reason, and how far off it is.
+def kinds_of_devices(adapters: Sequence[Adapter]) -> dict[str, str]:
+    """The kind of device that each engine computes on."""
+    return {adapter.name: kind_of(device_of(adapter)) for adapter in adapters}
 
-    In units of the allowance, and relative to what the equation says.
+
+class Judgement(NamedTuple):
+    """The status of one engine at one input, the known departure that is its reason, and its error.
+
+    ratio     the error in units of the allowance
+    relative  the error relative to what the equation gives
     """
 
     status: str
-    known: Known | None
+    known: Departure | None
     ratio: float
     relative: float = np.inf
 
 
-def excess(answer: Answer, i: int, largest: float) -> tuple[Array, Array, float]:
-    """What was observed, what is nearest to it of what the equation says, and how many allowances lie between them."""
+def compared_at(answer: Answer, i: int, largest: float) -> tuple[Array, Array, float]:
+    """The observed value, the nearest value that the equation gives, and their distance in units of the allowance."""
     observed, lowest, highest, allowed = (part[i] for part in (answer.observed, *bounds(answer)))
     nearest = np.clip(observed, lowest, highest)
     overflows = rd.overflows(observed, nearest, allowed, largest)
     same = (observed == nearest) | (np.isnan(observed) & np.isnan(lowest)) | overflows
-    apart = np.abs(observed - nearest)
-    ratio = np.where(same, 0.0, np.where(allowed > 0, apart / allowed, np.inf))
+    distance = np.abs(observed - nearest)
+    ratio = np.where(same, 0.0, np.where(allowed > 0, distance / allowed, np.inf))
     return observed, nearest, float(np.where(np.isnan(ratio), np.inf, ratio).max())
 
 
@@ -79,57 +91,60 @@ def bounds(answer: Answer) -> tuple[Array, Array, Array]:
     return answer.lowest, answer.highest, np.where(np.isfinite(answer.allowed), answer.allowed, 0.0)
 
 
-def judge(question: Question, engine: str, answer: Answer | str | None, i: int) -> Verdict:
-    """The status by the rule of this module."""
+def judge(question: Question, engine: str, answer: Answer | str | None, i: int) -> Judgement:
+    """The status of an engine's answer at input i."""
     if answer is None or isinstance(answer, str):
-        return Verdict("not there" if answer is None else "defect", None, np.inf)
-    observed, nearest, ratio = excess(answer, i, rd.LARGEST[question.dtype])
-    relative = departure(observed, nearest)
+        return Judgement("not there" if answer is None else "defect", None, np.inf)
+    observed, nearest, ratio = compared_at(answer, i, rd.LARGEST[question.dtype])
+    relative = relative_distance(observed, nearest)
     if ratio <= 1:
-        return Verdict("convention" if question.kink[i] else "equal", None, ratio, relative)
-    place = question.z[i], question.y[i], question.parameters
-    stated = [k for k in KNOWN if k.covers(engine, question.function, question.what, question.dtype, place)]
+        return Judgement("convention" if question.kink[i] else "equal", None, ratio, relative)
+    about = engine, question.function, question.what, question.dtype
+    at = question.z[i], question.y[i], question.parameters
+    stated = [known for known in KNOWN if known.covers(*about, at, question.devices[engine])]
     for known in stated:
         if known.status == "approximation" and known.holds(observed, nearest, bounds(answer)[2][i]):
-            return Verdict("approximation", known, ratio, relative)
-    if free(question, i, observed, answer.lowest[i]):
-        return Verdict("convention", None, ratio, relative)
-    return Verdict("defect", next((known for known in stated if known.status == "defect"), None), ratio, relative)
+            return Judgement("approximation", known, ratio, relative)
+    if has_several_answers(question, i, observed, answer.lowest[i]):
+        return Judgement("convention", None, ratio, relative)
+    return Judgement("defect", next((known for known in stated if known.status == "defect"), None), ratio, relative)
 
 
-def departure(observed: Array, expected: Array) -> float:
+def relative_distance(observed: Array, expected: Array) -> float:
     """max |observed − expected|/|expected|; infinite where the two are not both numbers."""
     with np.errstate(all="ignore"):
-        apart = np.where(observed == expected, 0.0, np.abs(observed - expected) / np.abs(expected))
-    return float(np.where(np.isnan(apart), np.inf, apart).max())
+        distance = np.where(observed == expected, 0.0, np.abs(observed - expected) / np.abs(expected))
+    return float(np.where(np.isnan(distance), np.inf, distance).max())
 
 
-def free(question: Question, i: int, observed: Array, expected: Array) -> bool:
-    """Whether several answers are usual: NaN is given or asked for, infinity makes it, or a loss is at a pole."""
+def has_several_answers(question: Question, i: int, observed: Array, expected: Array) -> bool:
+    """Whether several answers are usual: the input or the equation is NaN, infinity made it, or a loss is at a pole."""
     z = question.z[i]
     if np.isnan(z).any() or np.isnan(expected).any() or (np.isinf(z).any() and np.isnan(observed).any()):
         return True
     return question.kind == "loss" and not np.isfinite(expected).all()
 
 
-PLACES = {
+CONVENTIONS = {
     "kink": "A kink: every number of the interval is a derivative there.",
     "NaN": "The input is no number.",
     "infinite": "The equation has a limit, but a formula that meets ∞·0, ∞ − ∞ or ∞/∞ on its way makes NaN.",
     "pole": "A pole: the equation has no finite value, and a formula that meets ∞·0 or ∞ − ∞ makes NaN.",
 }
 
-OF_FUNCTION = {
+"""Notes on inputs at which several answers are usual."""
+
+CONVENTIONS_OF_FUNCTIONS = {
     ("cosine_distance", "pole"): "A vector of zeros has no direction: torch divides by at least 10⁻⁸, optax by 0.",
     ("binary_cross_entropy", "pole"): (
         "A pole: σ(z) has rounded to 0 or 1, and (8) makes infinity; torch clamps the logarithm at −100."
     ),
 }
-"""Notes on one function, in place of the usual."""
+"""Notes on one function, in place of those."""
 
 
-def place_of(question: Question, i: int) -> str:
-    """What is special about an input at which several answers are usual: a key of PLACES."""
+def convention_at(question: Question, i: int) -> str:
+    """Why several answers are usual at an input: a key of CONVENTIONS."""
     if question.kink[i]:
         return "kink"
     if question.kind == "loss":
@@ -137,21 +152,28 @@ def place_of(question: Question, i: int) -> str:
     return "NaN" if np.isnan(question.z[i]).any() else "infinite"
 
 
-def row(question: Question, answers: Answers, i: int) -> tuple[Row, float] | None:
-    """The row of one input and how far off its worst engine is; None where there is nothing to tell."""
-    verdicts = {engine: judge(question, engine, answer, i) for engine, answer in answers.items()}
-    there = {engine: verdict for engine, verdict in verdicts.items() if verdict.status != "not there"}
-    departing = {engine: v for engine, v in there.items() if v.status != "equal"}
-    seen = {engine: show(answers[engine], i) for engine in verdicts}
-    if not departing or (np.isnan(question.z[i]).any() and len({seen[engine] for engine in there}) == 1):
+class Candidate(NamedTuple):
+    """The row of one input, and the worst ratio of an engine at it."""
+
+    row: Divergence
+    ratio: float
+
+
+def row_at(question: Question, answers: Answers, i: int) -> Candidate | None:
+    """The row of one input; None where no engine departs, or all give the same at NaN."""
+    judgements = {engine: judge(question, engine, answer, i) for engine, answer in answers.items()}
+    there = {engine: judgement for engine, judgement in judgements.items() if judgement.status != "not there"}
+    departing = {engine: judgement for engine, judgement in there.items() if judgement.status != "equal"}
+    texts = {engine: answer_text(answers[engine], i) for engine in judgements}
+    if not departing or (np.isnan(question.z[i]).any() and len({texts[engine] for engine in there}) == 1):
         return None
-    reasons = list(dict.fromkeys(v.known for v in departing.values() if v.known))
+    reasons = list(dict.fromkeys(judgement.known for judgement in departing.values() if judgement.known))
     notes = [known.reason for known in reasons]
-    if any(v.status == "convention" for v in departing.values()):
-        place = place_of(question, i)
-        notes.append(OF_FUNCTION.get((question.function, place), PLACES[place]))
+    if any(judgement.status == "convention" for judgement in departing.values()):
+        convention = convention_at(question, i)
+        notes.append(CONVENTIONS_OF_FUNCTIONS.get((question.function, convention), CONVENTIONS[convention]))
     codes = {engine: question.reproducer(engine, i) for engine in departing}
-    return {
+    row: Divergence = {
         "id": identity(question.function, question.what, question.dtype, question.inputs[i]),
         "function": question.function,
         "kind": question.kind,
@@ -160,66 +182,65 @@ def row(question: Question, answers: Answers, i: int) -> tuple[Row, float] | Non
         "kink": bool(question.kink[i]),
         "input": question.inputs[i],
         "equation": question.equation[i],
-        "engines": seen,
-        "status": {engine: verdict.status for engine, verdict in verdicts.items()},
+        "engines": texts,
+        "status": {engine: judgement.status for engine, judgement in judgements.items()},
         "departure": {engine: departing[engine].relative for engine in departing},
         "ordinary": bool((np.abs(question.z[i]) <= LARGEST_TOTAL_INPUT * REACH).all()),
         "bound": "; ".join(known.bound for known in reasons if known.bound) or None,
         "note": " ".join(notes) or "The reason is not known.",
         "source": next((known.source for known in reasons if known.source), None),
         "reproducer": {engine: code for engine, code in codes.items() if code is not None},
-    }, max(verdict.ratio for verdict in departing.values())
+    }
+    return Candidate(row, max(judgement.ratio for judgement in departing.values()))
 
 
-def identity(function: str, what: str, dtype: str, inputs: str) -> str:
+def identity(function: str, what: str, dtype: str, at: str) -> str:
     """The id of a row: softplus/derivative/float64/20.5."""
-    return "/".join((function, what, dtype, inputs.removeprefix("z = ").replace(" = ", "=").replace(", ", ",")))
+    return "/".join((function, what, dtype, at.removeprefix("z = ").replace(" = ", "=").replace(", ", ",")))
 
 
-def show(answer: Answer | str | None, i: int) -> str:
+def answer_text(answer: Answer | str | None, i: int) -> str:
     """An answer as the row shows it."""
     if answer is None:
         return "not there"
     return f"raises {answer}" if isinstance(answer, str) else shown(answer.observed[i])
 
 
-def rows_of(asked: Sequence[tuple[Question, Answers]]) -> list[Row]:
+def rows_of(asked: Sequence[tuple[Question, Answers]]) -> list[Divergence]:
     """A row for each kink, and one for all other inputs with the same statuses for the same reason."""
-    groups: dict[Any, list[tuple[Row, float]]] = {}
+    groups: dict[Any, list[Candidate]] = {}
     for question, answers in asked:
-        for i, where in enumerate(question.inputs):
-            if (found := row(question, answers, i)) is not None:
-                alone = where if question.kink[i] else None
-                key = question.what, alone, *found[0]["status"].items(), found[0]["note"]
-                groups.setdefault(key, []).append(found)
-    return [worst_of(group) for group in groups.values()]
+        for i, text in enumerate(question.inputs):
+            if (candidate := row_at(question, answers, i)) is not None:
+                kink = text if question.kink[i] else None
+                key = question.what, kink, *candidate.row["status"].items(), candidate.row["note"]
+                groups.setdefault(key, []).append(candidate)
+    return [row_of(group) for group in groups.values()]
 
 
-def worst_of(group: list[tuple[Row, float]]) -> Row:
-    """The row of the worst input, the first of equals; its note says at how many others it is so."""
-    worst, _ = max(group, key=lambda found: float(f"{found[1]:.1e}"))  # to two digits: of equals, the first
-    reach = [found["departure"] for found, _ in group if found["ordinary"]] or [worst["departure"]]
-    worst |= {
-        "departure": {engine: max(each.get(engine, 0.0) for each in reach) for engine in worst["departure"]},
-        "ordinary": any(found["ordinary"] for found, _ in group),
-    }
-    others = [found["input"] for found, _ in group if found is not worst]
+def row_of(group: Sequence[Candidate]) -> Divergence:
+    """The row of the worst input, the first of equals; its note names the other inputs, or counts them."""
+    worst, _ = max(group, key=lambda candidate: float(f"{candidate.ratio:.1e}"))  # to two digits: of equals, the first
+    departures = [row["departure"] for row, _ in group if row["ordinary"]] or [worst["departure"]]
+    worst["departure"] = {engine: max(number(d.get(engine, 0.0)) for d in departures) for engine in worst["departure"]}
+    worst["ordinary"] = any(row["ordinary"] for row, _ in group)
+    others = [row["input"] for row, _ in group if row is not worst]
     if not others:
         return worst
-    named = "; ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    return {**worst, "note": f"{worst['note']} Also at {named}."}
+    listing = "; ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return {**worst, "note": f"{worst['note']} Also at {listing}."}
 
 
 def attempt(call: Callable[[], Any]) -> Any:
-    """What an adapter's method returns, or what it raised, on one line."""
+    """The result of an adapter's method, or what it raised, on one line."""
     try:
         return call()
     except FAILURES as error:
         return describe(error)
 
 
-def named(parameters: Parameters, usual: Parameters) -> str:
-    """Parameters that are not the usual ones, to stand behind an input."""
+def parameters_text(parameters: Parameters, usual: Parameters) -> str:
+    """The parameters that are not the usual ones, to stand after an input."""
     return "".join(f", {name} = {value!r}" for name, value in parameters.items() if value != usual[name])
 
 

@@ -12,30 +12,29 @@ from reports.divergences import reproducers
 from reports.divergences.arithmetic import arithmetic_rows
 from reports.divergences.defaults import UNKNOWN, defaults, recognised
 from reports.divergences.functions import activation_rows, coupled_rows, loss_rows
-from reports.divergences.judging import Row, attempt, identity
+from reports.divergences.judging import attempt, identity
 from reports.divergences.optimiser_defaults import training_defaults
 from reports.divergences.reproducers import shown
-from reports.results.records import Record
+from reports.results.records import Divergence
 from reports.running.engines import loaded
 
 
-def divergences(specs: Sequence[str], device: str, dtypes: Sequence[str]) -> list[Record]:
-    """The table of divergences, for a worker process."""
-
+def divergences(specs: Sequence[str], device: str, dtypes: Sequence[str]) -> list[Divergence]:
+    """The table of divergences, for a worker process; empty where there are no engines."""
     return measure([loaded(spec, device) for spec in specs], dtypes) if specs else []
 
 
 # --- defaults
 
 
-def default_rows(engines: Sequence[str]) -> Iterator[Row]:
+def default_rows(engines: Sequence[str]) -> Iterator[Divergence]:
     """A row for each call whose defaults are not the equation's; each is measured by running its reproducer."""
     for default in (*defaults(), *training_defaults()):
         candidates = default.candidates()
         usual = next(iter(candidates))
         codes = {engine: reproducers.of_default(engine, default.sources, default.arrays) for engine in engines}
         printed = {code: attempt(partial(reproducers.run, code)) for code in dict.fromkeys(codes.values()) if code}
-        found = {engine: recognised(printed[code], candidates) if code else None for engine, code in codes.items()}
+        names = {engine: recognised(printed[code], candidates) if code else None for engine, code in codes.items()}
         status = {
             engine: "not there"
             if name is None
@@ -44,7 +43,7 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
             else "equal"
             if name == usual
             else "convention"
-            for engine, name in found.items()
+            for engine, name in names.items()
         }
         if set(status.values()) <= {"equal", "not there"}:
             continue
@@ -58,7 +57,7 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
             "input": default.input,
             "equation": f"{shown(candidates[usual])} ({usual})",
             "engines": {
-                engine: f"{printed[code]} ({found[engine]})" if code else "not there" for engine, code in codes.items()
+                engine: f"{printed[code]} ({names[engine]})" if code else "not there" for engine, code in codes.items()
             },
             "status": status,
             "bound": None,
@@ -73,10 +72,10 @@ def default_rows(engines: Sequence[str]) -> Iterator[Row]:
 # --- the table
 
 
-def measure(adapters: Sequence[Adapter], dtypes: Sequence[str]) -> list[Row]:
-    """Every row, of these engines and formats: activations, losses, defaults, arithmetic."""
+def measure(adapters: Sequence[Adapter], dtypes: Sequence[str]) -> list[Divergence]:
+    """Every row of these engines and formats: activations, losses, defaults, arithmetic."""
     with np.errstate(all="ignore"):
-        rows: list[Row] = []
+        rows: list[Divergence] = []
         for name, f in ACTIVATIONS.items():
             for dtype in dtypes:
                 rows += (coupled_rows if f.coupled else activation_rows)(adapters, name, dtype)
@@ -87,7 +86,7 @@ def measure(adapters: Sequence[Adapter], dtypes: Sequence[str]) -> list[Row]:
         for dtype in dtypes:
             rows += arithmetic_rows(adapters, dtype)
     devices = {adapter.name: device_of(adapter) for adapter in adapters}
-    for found in rows:
-        codes = found["reproducer"].items()
-        found["reproducer"] = {name: code and reproducers.on_device(code, devices[name]) for name, code in codes}
+    for row in rows:
+        codes = row["reproducer"].items()
+        row["reproducer"] = {engine: code and reproducers.on_device(code, devices[engine]) for engine, code in codes}
     return rows

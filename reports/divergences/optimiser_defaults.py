@@ -1,4 +1,4 @@
-"""What optimisers, schedules and clipping of one name do in each framework: calls, and the forms they may stand for."""
+"""Optimisers, schedules and clipping that have one name and several forms: calls, and the forms they may stand for."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,41 +22,41 @@ RATE = 0.125
 PLACE: Place = ("W", 1)
 
 
-def after(made: Optimiser) -> Array:
+def weights_after(form: Optimiser) -> Array:
     """w after the three steps."""
-    w, state = W, made.init(W)
+    w, state = W, form.init(W)
     for g in G:
-        w, state = made.update(g, state, w)
+        w, state = form.update(g, state, w)
     return w
 
 
-def form(name: str, **hyperparameters: float) -> Array:
+def weights_of(name: str, **hyperparameters: float) -> Array:
     """w after the three steps of a form of the reference."""
-    return after(optimiser(name, learning_rate=RATE, **hyperparameters))
+    return weights_after(optimiser(name, learning_rate=RATE, **hyperparameters))
 
 
 def nadam_in_float32() -> Array:
     """w of NAdam whose product of momenta is a float32."""
-    made = optimiser("nadam", learning_rate=RATE)
+    nadam = optimiser("nadam", learning_rate=RATE)
     narrow = {"mu_product": lambda mu_product, mu: float(np.float32(mu_product) * np.float32(mu))}
-    return after(replace(made, lines={**made.lines, **narrow}))
+    return weights_after(replace(nadam, lines={**nadam.lines, **narrow}))
 
 
 def momentum_of_averages() -> Optimiser:
     """Momentum, the first gradient dampened like the others."""
-    made = optimiser("momentum", learning_rate=RATE, dampening=0.5)
+    momentum = optimiser("momentum", learning_rate=RATE, dampening=0.5)
     return replace(
-        made, lines={**made.lines, "b": lambda b, momentum, dampening, g: momentum * b + (1 - dampening) * g}
+        momentum, lines={**momentum.lines, "b": lambda b, momentum, dampening, g: momentum * b + (1 - dampening) * g}
     )
 
 
-def decayed_apart(decay: float) -> Array:
+def decayed_without_rate(decay: float) -> Array:
     """w of AdamW as its authors have it: λw is not multiplied by η."""
-    return form("adamw", weight_decay=decay / RATE)
+    return weights_of("adamw", weight_decay=decay / RATE)
 
 
 def of_optimiser(name: str, torch: str | None, jax: str | None, forms: Mapping[str, Array]) -> Default:
-    """An optimiser given η and nothing else but what its name says, seen in w after the three steps."""
+    """An optimiser with its η and nothing else but what its name says, seen in w after the three steps."""
     sources = {}
     if torch is not None:
         sources["torch"] = f"optimiser = torch.optim.{torch}\nfor w.grad in g:\n    optimiser.step()\nw"
@@ -74,9 +74,11 @@ def of_schedule(name: str, schedule: Schedule, t: int, torch: str | None, jax: s
         step = f"for _ in range({t}):\n    optimiser.step(); schedule.step()"
         sources["torch"] = f"{made}\n{step}\ntorch.tensor(schedule.get_last_lr(), dtype=torch.float64)"
     rates = {"by its formula": schedule.rate(RATE, t), **{n.replace("_", " "): r for n, r in others.items()}}
-    given = ", ".join(f"{n} = {value:g}" for n, value in schedule.parameters.items())
+    parameters = ", ".join(f"{n} = {value:g}" for n, value in schedule.parameters.items())
     formulas = {n: np.array([r]) for n, r in rates.items()}
-    return Default(name, f"t = {t}, {given}", {"z": np.zeros(1)}, formulas, sources, ("in float32", "one step late"))
+    return Default(
+        name, f"t = {t}, {parameters}", {"z": np.zeros(1)}, formulas, sources, ("in float32", "one step late")
+    )
 
 
 def clipped(name: str, limit: float) -> Array:
@@ -91,15 +93,15 @@ def kept_in_float32() -> Array:
 
 
 def training_defaults() -> tuple[Default, ...]:
-    """Every one that is asked for."""
+    """Every default of optimisers, schedules and clipping."""
     return (
         of_optimiser(
             "Adagrad",
             f"Adagrad([w], lr={RATE})",
             f"adagrad({RATE})",
             {
-                "ε = 1e-10 outside the root, s from 0": form("adagrad"),
-                "ε = 1e-7 in the root, s from 0.1": form("adagrad_eps_in_root"),
+                "ε = 1e-10 outside the root, s from 0": weights_of("adagrad"),
+                "ε = 1e-7 in the root, s from 0.1": weights_of("adagrad_eps_in_root"),
             },
         ),
         of_optimiser(
@@ -107,8 +109,8 @@ def training_defaults() -> tuple[Default, ...]:
             f"RMSprop([w], lr={RATE})",
             f"rmsprop({RATE})",
             {
-                "ε outside the root, ρ = 0.99": form("rmsprop"),
-                "ε in the root, ρ = 0.9": form("rmsprop_eps_in_root"),
+                "ε outside the root, ρ = 0.99": weights_of("rmsprop"),
+                "ε in the root, ρ = 0.9": weights_of("rmsprop_eps_in_root"),
             },
         ),
         of_optimiser(
@@ -116,8 +118,8 @@ def training_defaults() -> tuple[Default, ...]:
             f"RMSprop([w], lr={RATE}, centered=True)",
             f"rmsprop({RATE}, centered=True)",
             {
-                "ε outside the root, ρ = 0.99": form("rmsprop_centred"),
-                "ε in the root, ρ = 0.9": form("rmsprop_eps_in_root_centred"),
+                "ε outside the root, ρ = 0.99": weights_of("rmsprop_centred"),
+                "ε in the root, ρ = 0.9": weights_of("rmsprop_eps_in_root_centred"),
             },
         ),
         of_optimiser(
@@ -125,8 +127,8 @@ def training_defaults() -> tuple[Default, ...]:
             f"SGD([w], lr={RATE}, momentum=0.9, dampening=0.5)",
             None,
             {
-                "the first gradient dampened as well": after(momentum_of_averages()),
-                "the first gradient not dampened": form("momentum", dampening=0.5),
+                "the first gradient dampened as well": weights_after(momentum_of_averages()),
+                "the first gradient not dampened": weights_of("momentum", dampening=0.5),
             },
         ),
         of_optimiser(
@@ -134,9 +136,9 @@ def training_defaults() -> tuple[Default, ...]:
             f"AdamW([w], lr={RATE})",
             f"adamw({RATE})",
             {
-                "λ = 0.01, not multiplied by η": decayed_apart(1e-2),
-                "λ = 0.01, multiplied by η": form("adamw"),
-                "λ = 1e-4, multiplied by η": form("adamw", weight_decay=1e-4),
+                "λ = 0.01, not multiplied by η": decayed_without_rate(1e-2),
+                "λ = 0.01, multiplied by η": weights_of("adamw"),
+                "λ = 1e-4, multiplied by η": weights_of("adamw", weight_decay=1e-4),
             },
         ),
         of_optimiser(
@@ -144,8 +146,8 @@ def training_defaults() -> tuple[Default, ...]:
             f"Adam([w], lr={RATE}, amsgrad=True)",
             f"amsgrad({RATE})",
             {
-                "maximum of v, then corrected": form("amsgrad"),
-                "maximum of the corrected v": form("amsgrad_of_corrected"),
+                "maximum of v, then corrected": weights_of("amsgrad"),
+                "maximum of the corrected v": weights_of("amsgrad_of_corrected"),
             },
         ),
         of_optimiser(
@@ -153,9 +155,9 @@ def training_defaults() -> tuple[Default, ...]:
             f"NAdam([w], lr={RATE})",
             f"nadam({RATE})",
             {
-                "momentum that grows by a schedule": form("nadam"),
+                "momentum that grows by a schedule": weights_of("nadam"),
                 "as scheduled, its product in float32": nadam_in_float32(),
-                "constant momentum": form("nadam_constant"),
+                "constant momentum": weights_of("nadam_constant"),
             },
         ),
         Default(

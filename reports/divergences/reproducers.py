@@ -1,7 +1,7 @@
-"""Reproducers: for a number that an engine gave, at most ten lines of plain PyTorch or JAX that print it.
+"""Reproducers: at most ten lines of plain PyTorch or JAX that print a number which an engine computed.
 
-Made from tables of source snippets, one a function, which say what `adapters/` calls. `z`, `p` and `y` are arrays of
-shape (1, n); a parameter stands in braces. The frameworks are imported by the code itself, when it is run.
+They are put together from tables of source snippets, one a function: the calls of `adapters/`. `z`, `p` and `y` are
+arrays of shape (1, n); a parameter stands in braces. The frameworks are imported by the code itself, when it is run.
 """
 
 import io
@@ -166,7 +166,7 @@ ACCUMULATED = {
         "excess_precision": ("[[1.0]]", "jax.jit(lambda z, W, b: jax.nn.sigmoid(z @ W + b))(z, z * {W}, z[0] * {b})"),
     },
 }
-"""Arithmetic: the array z, and what is made of it."""
+"""Arithmetic: the array z, and an expression of it."""
 
 
 def literal(values: Array) -> str:
@@ -177,10 +177,10 @@ def literal(values: Array) -> str:
     return repr(value) if np.isfinite(value) else f'float("{value}")'
 
 
-def lines(framework: str, dtype: str, arrays: Mapping[str, str], *rest: str) -> str:
+def script(framework: str, dtype: str, arrays: Mapping[str, str], *rest: str) -> str:
     """The imports, an array of the format for each name, and the rest."""
-    made = (ARRAY[framework].format(name=name, values=values, dtype=dtype) for name, values in arrays.items())
-    return "\n".join((*HEADER[framework], *made, *rest))
+    definitions = (ARRAY[framework].format(name=name, values=values, dtype=dtype) for name, values in arrays.items())
+    return "\n".join((*HEADER[framework], *definitions, *rest))
 
 
 def listed(framework: str, array: str) -> str:
@@ -200,19 +200,19 @@ def of_activation(
     if framework == "torch":
         f = ACTIVATIONS[framework][function].format(**parameters)
         if what == "value":
-            return lines(framework, dtype, arrays, listed(framework, f"({f})"))
-        return lines(framework, dtype, arrays, "z.requires_grad_()", f"({f}).backward()", listed(framework, "z.grad"))
+            return script(framework, dtype, arrays, listed(framework, f"({f})"))
+        return script(framework, dtype, arrays, "z.requires_grad_()", f"({f}).backward()", listed(framework, "z.grad"))
     arrays = {"z": literal(np.array([z, z]))}  # twice: of one element alone XLA makes other code
-    f, signature, values = traced(ACTIVATIONS[framework][function], "z", parameters)
+    f, signature, values = with_arguments(ACTIVATIONS[framework][function], "z", parameters)
     if what == "value":
-        return lines(
+        return script(
             framework, dtype, arrays, f"f = jax.jit(lambda {signature}: {f})", listed(framework, f"f({values})[:1]")
         )
     slope = f"slope = jax.jit(lambda c, {signature}: jax.vjp(lambda z: {f}, z)[1](c)[0])"
-    return lines(framework, dtype, arrays, slope, listed(framework, f"slope(jnp.ones_like(z), {values})[:1]"))
+    return script(framework, dtype, arrays, slope, listed(framework, f"slope(jnp.ones_like(z), {values})[:1]"))
 
 
-def traced(template: str, argument: str, parameters: Mapping[str, float]) -> tuple[str, str, str]:
+def with_arguments(template: str, argument: str, parameters: Mapping[str, float]) -> tuple[str, str, str]:
     """Source, signature and arguments of a function whose parameters are arguments of the compiled code.
 
     As constants in it they would let XLA take other steps.
@@ -249,9 +249,9 @@ def of_loss(
             "value": ["print(L.item())"],
             "derivative": ["L.sum().backward()", listed(framework, "z.grad[0]")],
         }[what]
-        return lines(framework, dtype, arrays, *rest)
+        return script(framework, dtype, arrays, *rest)
     whole = "jax.jit" if engine == "jax-whole" else ""
-    L, signature, values = traced(LOSSES[framework][loss], "p", parameters)
+    L, signature, values = with_arguments(LOSSES[framework][loss], "p", parameters)
     of_z = f"lambda z: L({values.replace('p', 'f(z)', 1)})"
     rest = [f"f = jax.jit(lambda z: {f})", f"L = jax.jit(lambda {signature}: {L})"]
     rest += {
@@ -259,7 +259,7 @@ def of_loss(
         "value": [f"print(float({whole}({of_z})(z)))"],
         "derivative": [listed(framework, f"{whole}(jax.grad({of_z}))(z)[0]")],
     }[what]
-    return lines(framework, dtype, arrays, *rest)
+    return script(framework, dtype, arrays, *rest)
 
 
 def of_arithmetic(engine: str, name: str, dtype: str, numbers: Mapping[str, Any]) -> str | None:
@@ -268,26 +268,26 @@ def of_arithmetic(engine: str, name: str, dtype: str, numbers: Mapping[str, Any]
     if framework is None:
         return None
     array, result = (source.format(**numbers) for source in ACCUMULATED[framework][name])
-    return lines(framework, dtype, {"z": array}, listed(framework, f"({result}).reshape(-1)"))
+    return script(framework, dtype, {"z": array}, listed(framework, f"({result}).reshape(-1)"))
 
 
 def of_default(engine: str, sources: Mapping[str, str], arrays: Mapping[str, Array]) -> str | None:
-    """A call that leaves to the framework what it may; `sources` has the call by framework, after what it needs."""
+    """A call that leaves everything optional to the framework; `sources` are by framework, the call last."""
     framework = FRAMEWORK.get(engine)
     if framework is None or framework not in sources:
         return None
-    given = {name: literal(values) for name, values in arrays.items()}
+    literals = {name: literal(values) for name, values in arrays.items()}
     *before, call = sources[framework].split("\n")
-    return lines(framework, "float64", given, *before, listed(framework, f"({call}).reshape(-1)"))
+    return script(framework, "float64", literals, *before, listed(framework, f"({call}).reshape(-1)"))
 
 
 def on_device(code: str, device: str) -> str:
-    """The same on a device: JAX takes the first GPU by itself, torch is told."""
+    """The code for a device: JAX takes the first GPU by itself, torch names it."""
     return code if device.startswith("cpu") else code.replace(", dtype=torch.", f', device="{device}", dtype=torch.')
 
 
 def run(code: str) -> str:
-    """What the code prints, the same process over: warnings are for people, and are left out."""
+    """The text that the code prints when this process runs it, without warnings, which are for people."""
     printed = io.StringIO()
     with redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -296,7 +296,7 @@ def run(code: str) -> str:
 
 
 def numbers_in(text: str) -> list[float]:
-    """The numbers of a row, or of what a reproducer printed."""
+    """The numbers in the text of a row, or of a reproducer's output."""
     return [float(part) for part in text.strip("[]").split(", ")]
 
 

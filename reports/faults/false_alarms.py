@@ -23,7 +23,7 @@ from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Shape
 from reference.network import trace as reference_trace
-from reference.rounding import LARGEST
+from reports.divergences.known import SOFTPLUS_OVERFLOW
 from reports.divergences.measure import divergences
 from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_of, combination_of, drawn
 from reports.results.fault_records import Alarm, AlarmFinding, Alarms, CaseBreaks, Chunk, HonestRow
@@ -240,7 +240,7 @@ def measure(
 def rows_of(task: tuple[tuple[str, ...], str, str]) -> list[Divergence]:
     """The table of divergences in one dtype, in a worker."""
     specs, device, dtype = task
-    return cast(list[Divergence], divergences(specs, device, [dtype]))
+    return divergences(specs, device, [dtype])
 
 
 def missing(wanted: dict[Cell, int], chunks: Iterable[Chunk]) -> int:
@@ -342,7 +342,7 @@ def explanation(rows: Sequence[Any], item: Mapping[str, str], finding: AlarmFind
     if finding["equation"] is None:
         return None
     if softplus_overflows(item, finding, place):
-        return f"softplus/derivative/{item['dtype']}/overflow"
+        return SOFTPLUS_OVERFLOW.identity(item["dtype"])
     if (row := explains(rows, item, finding)) is not None or not KINDS[place[1]].beyond:
         return row
     larger = [{**row, "departure": dict.fromkeys(row.get("departure", ()), np.inf)} for row in rows]
@@ -357,15 +357,11 @@ def explanation(rows: Sequence[Any], item: Mapping[str, str], finding: AlarmFind
 
 
 def softplus_overflows(item: Mapping[str, str], finding: AlarmFinding, place: Place) -> bool:
-    """Whether it is torch's softplus, which takes a gradient g back as g e^{βz}/(1 + e^{βz}): infinite if g e^{βz} is.
-
-    No row can list it, as it depends on the gradient: 10³⁵ at z = 15 is infinite in float32. In float16 torch computes
-    it in float32.
-    """
+    """Whether a finding is the overflow of torch's softplus, SOFTPLUS_OVERFLOW."""
     role, last = ("output", True) if finding["equation"] == "9" else ("hidden", False)
-    torch_s = item["engine"] == "torch-eager" and item["dtype"] != "float16" and item[role] == "softplus"
+    concerned = SOFTPLUS_OVERFLOW.concerns(item["engine"], item[role], item["dtype"])
     worst, l = finding["worst"], finding["layer"]
-    if worst is None or l is None or not (torch_s and finding["equation"] in ("9", "14")):
+    if worst is None or l is None or not (concerned and finding["equation"] in ("9", "14")):
         return False
     if not np.isinf(number(worst["observed"])):
         return False
@@ -373,8 +369,8 @@ def softplus_overflows(item: Mapping[str, str], finding: AlarmFinding, place: Pl
     trace, at = reference_trace(case), tuple(worst["index"])
     assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
     g = case.criterion.derivative(trace.a[l], case.y) if last else trace.delta[l + 1] @ case.W[l + 1]
-    exponent = case.activation(l).parameters["beta"] * trace.z[l][at] + np.log(np.abs(g[at]) / case.samples)
-    return bool(exponent > np.log(LARGEST[case.dtype]) - 1)  # z itself is rounded
+    parameters = case.activation(l).parameters
+    return SOFTPLUS_OVERFLOW.overflows(trace.z[l][at], np.abs(g[at]) / case.samples, parameters, case.dtype)
 
 
 NEAR = 4.0

@@ -1,6 +1,5 @@
 """What changed between two campaigns, say before and after an upgrade: environment, cells, conventions, times."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from reports.gate import baseline
 from reports.gate.gate import Difference, changes, differences
 from reports.text.markdown import markdown_table
 from reports.text.templates import pages
-from reports.text.wording import counted
+from reports.text.wording import counted, six_digits
 
 Record = dict[str, Any]
 
@@ -120,11 +119,6 @@ def answers(row: Record) -> dict[str, str]:
     """What each engine that departs answers, to six digits, and what that is."""
     departing = {engine: status for engine, status in row["status"].items() if status not in ("equal", "not there")}
     return {engine: f"{six_digits(row['engines'][engine])} ({status})" for engine, status in departing.items()}
-
-
-def six_digits(text: str) -> str:
-    """The numbers of a text rounded: a last digit is another kernel's, not another answer."""
-    return re.sub(r"-?\d+\.\d+(?:e[-+]?\d+)?", lambda found: f"{float(found[0]):.6g}", text)
 
 
 def times(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Time]:

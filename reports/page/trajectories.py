@@ -13,7 +13,7 @@ from reports.results.verdicts import EXPLAINED, HOLDS
 from reports.text.wording import listing, ratio_text
 from reports.trajectories import summary, terminal
 
-Record = dict[str, Any]
+Record = Any
 
 
 class Cell(NamedTuple):

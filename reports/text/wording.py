@@ -1,6 +1,7 @@
 """Words and numbers: what a number, a place and a list of things are called in a sentence."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +142,11 @@ def value_text(value: Any, sign: str = "") -> str:
     else:
         text = f"{abs(x):.2g}" if sign == "±" else repr(abs(x))
     return f"{'−' if x < 0 else sign}{text}"
+
+
+def six_digits(text: str) -> str:
+    """A text whose numbers are rounded to six digits: a last digit is another kernel's, not another answer."""
+    return re.sub(r"-?\d+\.\d+(?:e[-+]?\d+)?", lambda match: f"{float(match[0]):.6g}", text)
 
 
 def level(ratio: float) -> str:

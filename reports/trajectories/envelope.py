@@ -1,7 +1,7 @@
-"""How far apart two training runs may drift by rounding alone: an ensemble of perturbed runs of the reference.
+"""How far two training runs may drift apart by rounding alone: an ensemble of perturbed runs of the reference.
 
-A run in float32 and the reference in float64 start from the same weights and part by rounding; what the network and its
-optimiser then make of it, they make of any perturbation of that size. So the reference is trained again and again, with
+A run in float32 and the reference in float64 start from the same weights and differ by rounding, which the network and
+its optimiser then amplify like any perturbation of that size. So the reference is trained again and again, with
 every number that an engine stores perturbed by one unit roundoff of its format: z, a, δ, the losses, the gradient, what
 the optimiser keeps, and w. (To perturb what is rounded, and to look at how the results spread, is discrete stochastic
 arithmetic: J. Vignes, *Discrete stochastic arithmetic for validating results of numerical software*, Numerical
@@ -9,8 +9,8 @@ Algorithms 37, 2004.)
 
 The envelope is the largest distance between any two of the runs until then, the reference among them: for engine and
 reference are two such runs. Half of the perturbed ones have signs that are drawn anew in every step, as roundings fall;
-in the others each number keeps its sign, so that roundings add up. A run outside has parted by more than rounding can
-explain; inside, nothing is said.
+in the others each number keeps its sign, so that roundings add up. A run outside has drifted by more than rounding can
+explain; a run inside may still be wrong.
 """
 
 import zlib
@@ -62,11 +62,11 @@ def perturbed(case: Case, plan: Plan, rng: np.random.Generator, u: float, steady
         return value + u * draw.choice((-1.0, 1.0), np.shape(value)) * (np.abs(value) + size)
 
     def step(equation: str, layer: int, function: Callable[..., Any]) -> Callable[..., Any]:
-        def rounding(*operands: Any) -> Any:
+        def rounded_step(*operands: Any) -> Any:
             size = passed(case, equation, layer, *operands)
             return nudged(function(*operands), equation, layer, size=size)
 
-        return rounding
+        return rounded_step
 
     def trace(now: Case) -> Trace:
         return network.trace(now, step=step)
@@ -76,18 +76,18 @@ def perturbed(case: Case, plan: Plan, rng: np.random.Generator, u: float, steady
     states = plan.states
     for number, batch in enumerate(plan.batches):
         one = replace(plan, batches=(batch,), done=plan.done + number, states=states)
-        (made,) = train(case.with_parameters(W, b), one, trace)
-        W = {l: nudged(array, "W", l) for l, array in made.new_W.items()}
-        b = {l: nudged(array, "b", l) for l, array in made.new_b.items()}
+        (exact_step,) = train(case.with_parameters(W, b), one, trace)
+        W = {l: nudged(array, "W", l) for l, array in exact_step.new_W.items()}
+        b = {l: nudged(array, "b", l) for l, array in exact_step.new_b.items()}
         states = {
-            place: {name: value if name == "t" else nudged(value, name, *place) for name, value in kept.items()}
-            for place, kept in made.new_state.items()
+            place: {name: value if name == "t" else nudged(value, name, *place) for name, value in state.items()}
+            for place, state in exact_step.new_state.items()
         }
         yield flat(W, b)
 
 
 def passed(case: Case, equation: str, layer: int, *operands: Array) -> Array | float:
-    """The magnitude that a formula passes through on its way, beside that of its result.
+    """The magnitude that a formula passes through on its way, in addition to that of its result.
 
     s_f(z) of a;  s_f'(z) |δW| of (14), since f' may be 1 − a², of an a near 1;  a of (9), since a softmax is rounded
     before its label is taken from it.

@@ -1,16 +1,17 @@
 """A long run on digits: thousands of audited steps, which survive the death of their process.
 
-Every `EVERY` steps, all that the rest depends on is written to one file: the engine's weights and optimiser state, the
-reference's, what was found, and the curves. A run that was killed goes on from there, with the same numbers.
+Every `EVERY` steps, all that later steps depend on is written to one file: weights and optimiser states of the engine
+and of the reference, the worst findings, and the curves. A run that was killed goes on from there, with the same
+numbers. The file is an archive of arrays, not a journal of lines: each state is exact, and replaces the one before.
 """
 
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,29 +19,33 @@ from adapters.contract import Adapter
 from reference import network
 from reference.arrays import Array, Place, layers, tree
 from reference.audit import Finding, Worst
+from reference.case import Case
 from reference.optimisers import States
 from reference.training import Plan, Step, train
-from reports.results.files import ResultsError
+from reports.results.files import ResultsError, number
 from reports.results.journal import measured_with, source
-from reports.results.records import Record
+from reports.results.records import Number
+from reports.results.trajectory_records import Curves, FirstBreak, LongRun
+from reports.results.verdicts import BREAKS, HOLDS
 from reports.running.engines import loaded
 from reports.running.tally import Tally, shortened
-from reports.trajectories.runs import first_break, of_set
-from reports.trajectories.setups import on_digits, start
-from reports.trajectories.steps import flat, steps
+from reports.running.workers import resident
+from reports.trajectories.follow import follow
+from reports.trajectories.runs import scores
+from reports.trajectories.setups import adam_on_digits, draw_run
+from reports.trajectories.steps import AuditedStep, flat
 
 SCHEMA = "backprop-parity/long-run/1"
 EVERY = 500
 
 CURVES = ("loss", "ratio", "distance")
 
-
 LEARNING_RATE = 1e-3
 
 
 @dataclass
 class Progress:
-    """What was done until now: steps, what the last left in the engine and in the reference, and what was found."""
+    """The state of a run: steps done, weights and states in the engine and in the reference, findings, curves."""
 
     done: int
     w: Mapping[Place, Array]
@@ -48,53 +53,82 @@ class Progress:
     right_w: Mapping[Place, Array]
     right_state: States
     tally: Tally = field(default_factory=Tally)
-    curves: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CURVES})
-    first: Record | None = None
+    curves: Curves = field(default_factory=lambda: {name: [] for name in CURVES})
+    first: FirstBreak | None = None
+
+    def add(self, audited: AuditedStep, right: Step) -> None:
+        """Take in a step of the engine and the same of the reference."""
+        step = audited.step
+        self.first = self.first or audited.first_break
+        self.w, self.state = tree(step.new_W, step.new_b), step.new_state
+        self.right_w, self.right_state = tree(right.new_W, right.new_b), right.new_state
+        distance = flat(step.new_W, step.new_b) - flat(right.new_W, right.new_b)
+        self.curves["loss"].append(float(step.trace.loss))
+        self.curves["ratio"].append(shortened(audited.ratio))
+        self.curves["distance"].append(float(np.linalg.norm(distance)))
+        self.done += 1
 
 
 def long_run(
     adapter: Adapter, device: str, dtype: str, count: int, seed: int, folder: Path, tell: Callable[[int], None]
-) -> Record:
-    """Train an engine for so many steps, every one audited; `tell` is told of each file that was written."""
-    split, case, plan = start(on_digits(count, LEARNING_RATE), dtype, seed)
+) -> LongRun:
+    """Train an engine for so many steps, each audited; `tell` gets the steps done whenever a file was written."""
+    split, case, plan = draw_run(adam_on_digits(count, LEARNING_RATE), dtype, seed)
     about = header(adapter.name, device, dtype, count, seed)
     path = folder / f"long-{adapter.name}-{device}-{dtype}.npz"
     begun = tree(case.W, case.b), plan.start(case.W, case.b, dtype)
     exact = begun[0], plan.start(case.W, case.b, "float64")
     progress = opened(path, about) or Progress(0, *begun, *exact)
-    from_there = case.with_parameters(layers(progress.w, "W"), layers(progress.w, "b"))
-    right_case = replace(case, dtype="float64").with_parameters(
-        layers(progress.right_w, "W"), layers(progress.right_w, "b")
-    )
-    made = steps(adapter, device, from_there, rest(plan, progress.done, progress.state), progress.tally)
-    right = train(right_case, rest(plan, progress.done, progress.right_state), network.trace)
-    memory = [resident()]
-    with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-        for audited, reference in zip(made, right, strict=True):
-            take(progress, audited.step, reference, audited.ratio, audited.findings)
-            if progress.done % EVERY == 0 or progress.done == count:
-                write(path, about, progress)
-                memory.append(resident())
-                tell(progress.done)
-    trained = case.with_parameters(layers(progress.w, "W"), layers(progress.w, "b"))
-    scored = {name: of_set(adapter, trained.on_batch(*getattr(split, name))) for name in split._fields}
-    return {
+    right_case = with_weights(replace(case, dtype="float64"), progress.right_w)
+    right = train(right_case, remaining(plan, progress.done, progress.right_state), network.trace)
+    memory = [resident(os.getpid())]
+
+    def keep(audited: AuditedStep) -> None:
+        progress.add(audited, next(right))
+        if progress.done % EVERY == 0 or progress.done == count:
+            write(path, about, progress)
+            memory.append(resident(os.getpid()))
+            tell(progress.done)
+
+    left = remaining(plan, progress.done, progress.state)
+    followed = follow(adapter, device, with_weights(case, progress.w), left, progress.tally, keep)
+    broken = progress.tally.broken()
+    verdict = BREAKS if broken else followed.verdict or (HOLDS if progress.tally.holds() else BREAKS)
+    record = {
         "engine": adapter.name,
         "device": device,
         "dtype": dtype,
         "steps": progress.done,
-        "verdict": "holds" if progress.tally.holds() else "breaks",
+        "verdict": verdict,
         "checked": progress.tally.checked(),
-        "findings": progress.tally.broken(),
+        "findings": broken,
         "first": progress.first,
         "curves": progress.curves,
-        "scores": scored,
+        "scores": {} if followed.verdict else scores(adapter, with_weights(case, progress.w), split),
         "memory": [memory[min(1, len(memory) - 1)], memory[-1]],
     }
+    return cast(LongRun, record if followed.reason is None else {**record, "reason": followed.reason})
 
 
-def in_worker(engine: str, device: str, dtype: str, count: int, seed: int, folder: Path) -> Record:
-    """The record of a long run, with its curves thinned, for a worker process."""
+def with_weights(case: Case, w: Mapping[Place, Array]) -> Case:
+    """The Case at other weights."""
+    return case.with_parameters(layers(w, "W"), layers(w, "b"))
+
+
+class LongRunRequest(NamedTuple):
+    """A long run that a worker makes."""
+
+    engine: str
+    device: str
+    dtype: str
+    steps: int
+    seed: int
+    folder: Path
+
+
+def record_of(asked: LongRunRequest) -> LongRun:
+    """The record of a long run, with its curves thinned."""
+    engine, device, dtype, count, seed, folder = asked
     record = long_run(loaded(engine, device), device, dtype, count, seed, folder, lambda done: None)
     return {**record, "curves": {name: thinned(values) for name, values in record["curves"].items()}}
 
@@ -102,62 +136,43 @@ def in_worker(engine: str, device: str, dtype: str, count: int, seed: int, folde
 POINTS = 250
 
 
-def thinned(values: list[float]) -> list[float]:
-    """The largest of every so many, so that no more than `POINTS` are left."""
+def thinned(values: Sequence[Number]) -> list[Number]:
+    """The largest of every so many values, so that no more than `POINTS` are left."""
     width = max(1, -(-len(values) // POINTS))
     return [max(values[start : start + width], key=nan_first) for start in range(0, len(values), width)]
 
 
-def nan_first(value: float) -> float:
-    return math.inf if math.isnan(value) else value
+def nan_first(value: Number) -> float:
+    return math.inf if math.isnan(number(value)) else number(value)
 
 
-def rest(plan: Plan, done: int, states: States) -> Plan:
-    """What is left of a plan."""
+def remaining(plan: Plan, done: int, states: States) -> Plan:
+    """The steps of a plan that are left."""
     return replace(plan, batches=plan.batches[done:], done=done, states=states)
-
-
-def take(progress: Progress, step: Step, right: Step, ratio: float, findings: list[Finding]) -> None:
-    """A step more."""
-    progress.first = progress.first or first_break(progress.done, findings)
-    progress.w, progress.state = tree(step.new_W, step.new_b), step.new_state
-    progress.right_w, progress.right_state = tree(right.new_W, right.new_b), right.new_state
-    away = flat(step.new_W, step.new_b) - flat(right.new_W, right.new_b)
-    progress.curves["loss"].append(float(step.trace.loss))
-    progress.curves["ratio"].append(shortened(ratio))
-    progress.curves["distance"].append(float(np.linalg.norm(away)))
-    progress.done += 1
-
-
-def resident() -> float:
-    """MiB that this process has in memory; 0 where the system does not say."""
-    statm = Path("/proc/self/statm")
-    pages = int(statm.read_text().split()[1]) if statm.is_file() else 0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 # --- the file
 
 
-def header(engine: str, device: str, dtype: str, count: int, seed: int) -> Record:
-    """What the numbers depend on: progress of anything else is another run's."""
+def header(engine: str, device: str, dtype: str, count: int, seed: int) -> dict[str, Any]:
+    """What the numbers depend on: the progress of a run that differs in it is not taken up."""
     about = {"schema": SCHEMA, "engine": engine, "device": device, "dtype": dtype, "steps": count, "seed": seed}
     return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
 
 
-def write(path: Path, about: Record, progress: Progress) -> None:
+def write(path: Path, about: Mapping[str, Any], progress: Progress) -> None:
     """Write the progress whole or not at all."""
     worst = [
         {"key": list(key), "finding": asdict(finding), "case": case, "elements": progress.tally.elements[key]}
         | {"diagnosis": progress.tally.diagnoses.get(key)}
         for key, (finding, case) in progress.tally.worst.items()
     ]
-    said = {"about": about, "done": progress.done, "first": progress.first, "worst": worst}
+    summary = {"about": about, "done": progress.done, "first": progress.first, "worst": worst}
     arrays: dict[str, Any] = {
-        **{f"{of} {which}{l}": array for of, w in weights(progress) for (which, l), array in w.items()},
+        **{f"{of} {which}{l}": array for of, w in weights_by_run(progress) for (which, l), array in w.items()},
         **{
             f"{of} {which}{l} {name}": np.asarray(value)
-            for of, states in kept(progress)
+            for of, states in states_by_run(progress)
             for (which, l), state in states.items()
             for name, value in state.items()
         },
@@ -166,40 +181,40 @@ def write(path: Path, about: Record, progress: Progress) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            np.savez(file, said=np.array(json.dumps(said)), **arrays)
+            np.savez(file, summary=np.array(json.dumps(summary)), **arrays)
         partial.replace(path)
     except OSError as error:
         raise ResultsError(f"{str(path)!r} cannot be written: {error.strerror}") from error
 
 
-def weights(progress: Progress) -> tuple[tuple[str, Mapping[Place, Array]], ...]:
+def weights_by_run(progress: Progress) -> tuple[tuple[str, Mapping[Place, Array]], ...]:
     return ("w", progress.w), ("right", progress.right_w)
 
 
-def kept(progress: Progress) -> tuple[tuple[str, States], ...]:
+def states_by_run(progress: Progress) -> tuple[tuple[str, States], ...]:
     return ("w", progress.state), ("right", progress.right_state)
 
 
-def opened(path: Path, about: Record) -> Progress | None:
-    """The progress in a file; None where there is none, or that of another run, whose place the new one takes.
+def opened(path: Path, about: Mapping[str, Any]) -> Progress | None:
+    """The progress in a file; None where there is no file, or one of another run, which is then replaced.
 
-    Raises ResultsError for a file that holds no progress at all.
+    Raises ResultsError for a file that is not the progress of a long run.
     """
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            said = json.loads(str(file["said"]))
-            arrays = {name: file[name] for name in file.files if name != "said"}
+            summary = json.loads(str(file["summary"]))
+            arrays = {name: file[name] for name in file.files if name != "summary"}
     except (OSError, ValueError, KeyError) as error:
-        raise ResultsError(f"{str(path)!r} is no progress of a long run: {error}; remove it") from error
-    if said["about"] != about:
+        raise ResultsError(f"{str(path)!r} is not the progress of a long run: {error}; remove it") from error
+    if summary["about"] != about:
         return None
-    progress = Progress(said["done"], {}, {}, {}, {}, first=said["first"])
+    progress = Progress(summary["done"], {}, {}, {}, {}, first=summary["first"])
     progress.w, progress.right_w = (weights_of(arrays, of) for of in ("w", "right"))
     progress.state, progress.right_state = (states_of(arrays, of) for of in ("w", "right"))
     progress.curves = {name: arrays[f"curve {name}"].tolist() for name in CURVES}
-    for entry in said["worst"]:
+    for entry in summary["worst"]:
         key, finding = (entry["key"][0], entry["key"][1]), entry["finding"]
         place = finding["worst"] and Worst(**{**finding["worst"], "index": tuple(finding["worst"]["index"])})
         progress.tally.worst[key] = Finding(**{**finding, "worst": place}), entry["case"]
@@ -216,11 +231,11 @@ def weights_of(arrays: Mapping[str, Array], of: str) -> dict[Place, Array]:
 
 
 def states_of(arrays: Mapping[str, Array], of: str) -> States:
-    """What is kept by place: single numbers as numbers."""
-    found: dict[Place, dict[str, Array | float]] = {}
+    """The optimiser's state by place: single numbers as numbers."""
+    states: dict[Place, dict[str, Array | float]] = {}
     for name, array in arrays.items():
         part = name.split(" ")
         if part[0] == of and len(part) == 3:
             place = part[1][0], int(part[1][1:])
-            found.setdefault(place, {})[part[2]] = array if array.ndim else float(array)
-    return found
+            states.setdefault(place, {})[part[2]] = array if array.ndim else float(array)
+    return states

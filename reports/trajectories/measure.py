@@ -1,21 +1,28 @@
-"""Trajectories: every optimiser trained in every engine, runs on digits to draw, and long ones; in worker processes."""
+"""The chapter on trajectories: the spread of optimisers, runs on digits to draw, and long runs; in worker processes."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from adapters import contract
-from reports.divergences.training import KNOWN
-from reports.results.records import Record
-from reports.running.pool import in_turn, pool
-from reports.trajectories.long_run import in_worker
-from reports.trajectories.runs import DIGITS, SPREAD, run_unit, units
+from reports.divergences.known import KNOWN_IN_TRAINING
+from reports.results.trajectory_records import (
+    DigitsRun,
+    KnownRecord,
+    LongRun,
+    SpreadRun,
+    Trajectories,
+    TrajectoriesRequest,
+)
+from reports.running.workers import each
+from reports.trajectories import long_run, runs
+from reports.trajectories.runs import DIGITS, SPREAD, RunGroup, groups
 
 ENGINES = tuple(contract.ENGINES)
 DTYPES = ("float32", "float64")
 
 
-class Request(NamedTuple):
+class ChapterRequest(NamedTuple):
     """What is asked for."""
 
     engines: tuple[str, ...]
@@ -27,42 +34,53 @@ class Request(NamedTuple):
     workers: int
 
 
-def measure(request: Request, folder: Path, progress: Callable[[int, int, str], None]) -> Record:
-    """The spread, the runs on digits that are drawn, the long runs; `progress` is told what is done, of how much."""
-    asked = [
-        units(part, n, request.engines, "cpu", request.dtypes, request.seed)
-        for part, n in ((SPREAD, request.steps), (DIGITS, request.epochs))
+def measure(request: ChapterRequest, folder: Path, progress: Callable[[int, int, str], None]) -> Trajectories:
+    """The chapter; `progress` gets the pieces of work that are done, their number, and what they are."""
+    spread, digits = (
+        groups(part, size, request.engines, "cpu", request.dtypes, request.seed)
+        for part, size in ((SPREAD, request.steps), (DIGITS, request.epochs))
+    )
+    long = [
+        long_run.LongRunRequest(engine, "cpu", request.dtypes[0], request.long, request.seed, folder)
+        for engine in (request.engines if request.long else ())
     ]
-    far = request.engines if request.long else ()
-    done, total = 0, sum(map(len, asked)) + len(far)
+    work = [*spread, *digits, *long]
+    done = 0
 
     def count(_: Any) -> None:
         nonlocal done
         done += 1
-        progress(done, total, "training")
+        progress(done, len(work), "training")
 
-    with pool(request.workers) as executor:
-        futures = [[executor.submit(run_unit, unit) for unit in of] for of in asked]
-        alone = [
-            executor.submit(in_worker, e, "cpu", request.dtypes[0], request.long, request.seed, folder) for e in far
-        ]
-        by_unit = in_turn([*(future for of in futures for future in of), *alone], count)
-    ends = len(asked[0]), len(asked[0]) + len(asked[1])
-    many = [brief(record) for records in by_unit[: ends[0]] for record in records]
-    drawn = [record for records in by_unit[ends[0] : ends[1]] for record in records]
+    records = each(records_of, work, request.workers, count)
+    of_spread, of_digits = records[: len(spread)], records[len(spread) : len(spread) + len(digits)]
     return {
-        "request": request._asdict(),
-        "spread": many,
-        "digits": drawn,
-        "long": by_unit[ends[1] :],
-        "known": [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN],
+        "request": cast(TrajectoriesRequest, request._asdict()),
+        "spread": [brief(record) for of_group in of_spread for record in of_group],
+        "digits": [record for of_group in of_digits for record in of_group],
+        "long": [record for of_run in records[len(spread) + len(digits) :] for record in of_run],
+        "known": known_records(),
     }
 
 
-def brief(record: Record) -> Record:
-    """A run of the spread as it stands in results.json: where its curves end, without predictions."""
-    ends = {name: values[-1] if values else None for name, values in record.pop("curves").items()}
-    where = record["free"] and {name: value for name, value in record["free"].items() if name != "envelope"}
-    kept = ("loss", "accuracy", "precision", "recall", "f1")
-    scored = {of: {n: v for n, v in found.items() if n in kept} for of, found in record["scores"].items()}
-    return {**record, "free": where, "last": ends, "scores": scored}
+def records_of(asked: RunGroup | long_run.LongRunRequest) -> list[DigitsRun] | list[LongRun]:
+    """The records of a piece of work."""
+    return [long_run.record_of(asked)] if isinstance(asked, long_run.LongRunRequest) else runs.records_of(asked)
+
+
+def known_records() -> list[KnownRecord]:
+    """The known departures that may explain a run."""
+    return [{"name": known.name, "note": known.note, "reproducer": known.code} for known in KNOWN_IN_TRAINING]
+
+
+KEPT = ("loss", "accuracy", "precision", "recall", "f1")
+"""The scores of a run of the spread."""
+
+
+def brief(record: DigitsRun) -> SpreadRun:
+    """A run of the spread as it stands in results.json: the ends of its curves, without predictions."""
+    whole = {name: value for name, value in record.items() if name != "curves"}
+    ends = {name: values[-1] if values else None for name, values in record["curves"].items()}
+    free = record["free"] and {name: value for name, value in record["free"].items() if name != "envelope"}
+    scores = {of: {n: v for n, v in scored.items() if n in KEPT} for of, scored in record["scores"].items()}
+    return cast(SpreadRun, {**whole, "free": free, "last": ends, "scores": scores})

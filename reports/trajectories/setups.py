@@ -1,4 +1,4 @@
-"""What is trained: tasks, optimisers, schedules, clippings, batches."""
+"""The training runs: tasks, optimisers, schedules, clippings, batches."""
 
 import math
 from collections.abc import Callable
@@ -15,13 +15,12 @@ from reference.optimisers import OPTIMISERS, Optimiser, optimiser
 from reference.schedules import Schedule
 from reference.training import Plan, draw_batches
 from reports.running.seeds import generator
-from reports.trajectories.digits import BATCH, NAMES, WIDTHS
 from reports.trajectories.steps import initial
 
 # --- what is trained
 
 
-class Task(NamedTuple):
+class LearningTask(NamedTuple):
     """What is learned: the data, widths of the network, samples of a mini-batch, and networks to learn it."""
 
     data: Callable[[np.random.Generator], Split]
@@ -30,14 +29,16 @@ class Task(NamedTuple):
     networks: tuple[Combination, ...]
 
 
+DIGITS_NETWORK = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
+
 TASKS = {
-    "digits": Task(
+    "digits": LearningTask(
         digits,
-        WIDTHS,
-        BATCH,
-        (NAMES, Combination("relu", "log_softmax", "negative_log_likelihood")),
+        (64, 32, 10),
+        32,
+        (DIGITS_NETWORK, Combination("relu", "log_softmax", "negative_log_likelihood")),
     ),
-    "xor": Task(
+    "xor": LearningTask(
         xor,
         (2, 8, 8, 2),
         32,
@@ -47,7 +48,7 @@ TASKS = {
             Combination("leaky_relu", "sigmoid", "mean_squared_error"),
         ),
     ),
-    "spirals": Task(
+    "spirals": LearningTask(
         spirals,
         (2, 16, 16, 2),
         32,
@@ -57,7 +58,7 @@ TASKS = {
             Combination("mish", "softmax", "categorical_cross_entropy_with_classes"),
         ),
     ),
-    "teacher": Task(
+    "teacher": LearningTask(
         teacher,
         (4, 12, 3),
         32,
@@ -79,9 +80,10 @@ RATES = {
     "adadelta": 1.0,
     "lion": 0.003,
 }
-"""η, where it is not that of the Adam family."""
+"""η, where it is not RATE."""
 
 RATE = 0.01
+"""η of the Adam family."""
 
 SETTINGS: tuple[Optimiser, ...] = (
     *(optimiser(name, learning_rate=RATES.get(name, RATE)) for name in OPTIMISERS),
@@ -108,7 +110,10 @@ BATCHINGS = ("mini", "full", "stochastic")
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A training run: what is learned, and how."""
+    """A training run: what is learned, and how.
+
+    The data are drawn under the name `draw`, from the seed and the task.
+    """
 
     task: str
     names: Combination
@@ -117,34 +122,35 @@ class Setup:
     clipping: Clipping | None
     batching: str
     steps: int
+    draw: str = "data"
 
     @property
     def name(self) -> str:
         """digits/tanh-softmax-…/adam/mini"""
         clipping = [] if self.clipping is None else [f"clipped by {self.clipping.form}"]
         usual = OPTIMISERS[self.optimiser.name].hyperparameters
-        given = [
+        others = [
             f"{name} {h:g}"
             for name, h in self.optimiser.hyperparameters.items()
             if name != "learning_rate" and h != usual[name]
         ]
-        parts = (self.optimiser.name, *given, self.schedule.name, *clipping, self.batching)
+        parts = (self.optimiser.name, *others, self.schedule.name, *clipping, self.batching)
         return "/".join((self.task, "-".join(self.names), ", ".join(parts)))
 
 
-def spread(count: int) -> list[Setup]:
+def optimiser_setups(count: int) -> list[Setup]:
     """Every optimiser on every task; networks, schedules, clippings and batchings take turns.
 
     And once more on xor without a schedule and clipping, so that no engine with the optimiser is left out.
     """
     falling = schedules(count)
-    setups = [Setup("xor", TASKS["xor"].networks[0], made, Schedule(), None, "mini", count) for made in SETTINGS]
-    for i, made in enumerate(SETTINGS):
+    setups = [Setup("xor", TASKS["xor"].networks[0], form, Schedule(), None, "mini", count) for form in SETTINGS]
+    for i, form in enumerate(SETTINGS):
         for j, (name, task) in enumerate(TASKS.items()):
             network = task.networks[(i // len(TASKS) + j) % len(task.networks)]
             schedule, clipping = falling[(i + j) % len(falling)], CLIPPINGS[(i + 3 * j) % len(CLIPPINGS)]
             batching = BATCHINGS[(i + 2 * j) % len(BATCHINGS)]
-            setups.append(Setup(name, network, made, schedule, clipping, batching, count))
+            setups.append(Setup(name, network, form, schedule, clipping, batching, count))
     return setups
 
 
@@ -152,27 +158,37 @@ EPOCH = 40
 """Mini-batches of the 1,258 digits to train on."""
 
 
-def drawn_in_report(epochs: int) -> Setup:
-    """The run whose curves the report has."""
-    return on_digits(epochs * EPOCH, 0.003)
+def plotted_setup(epochs: int) -> Setup:
+    """The run whose curves the report shows."""
+    return adam_on_digits(epochs * EPOCH, 0.003)
 
 
-def on_digits(steps: int, learning_rate: float) -> Setup:
+def adam_on_digits(steps: int, learning_rate: float) -> Setup:
     """Adam on digits."""
-    return Setup("digits", NAMES, optimiser("adam", learning_rate=learning_rate), Schedule(), None, "mini", steps)
+    return Setup(
+        "digits", DIGITS_NETWORK, optimiser("adam", learning_rate=learning_rate), Schedule(), None, "mini", steps
+    )
 
 
-def start(setup: Setup, dtype: str, seed: int) -> tuple[Split, Case, Plan]:
+class DrawnRun(NamedTuple):
     """The data, the network at its initial weights with the training set as its batch, and the plan."""
+
+    split: Split
+    case: Case
+    plan: Plan
+
+
+def draw_run(setup: Setup, dtype: str, seed: int) -> DrawnRun:
+    """The run of a setup in a format, drawn from the seed."""
     task = TASKS[setup.task]
-    split = task.data(generator(seed, setup.task, "data"))
+    split = task.data(generator(seed, setup.task, setup.draw))
     x, y = split.train
     W, b = initial(generator(seed, setup.task, "weights"), task.widths, dtype)
     case = Case(*setup.names, dtype=dtype, W=W, b=b, x=x, y=y)
     size = {"full": case.samples, "mini": task.size, "stochastic": 1}[setup.batching]
     epochs = math.ceil(setup.steps * size / case.samples)
     batches = draw_batches(generator(seed, setup.task, "batches"), case.samples, size, epochs)[: setup.steps]
-    return split, case, Plan(batches, setup.optimiser, setup.schedule, setup.clipping)
+    return DrawnRun(split, case, Plan(batches, setup.optimiser, setup.schedule, setup.clipping))
 
 
 def compiles(setup: Setup) -> bool:

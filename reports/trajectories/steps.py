@@ -1,4 +1,4 @@
-"""Training runs held step by step: an engine's own weights and optimiser state go into the audit of each step."""
+"""Training runs, step by step: each step is audited on the engine's own weights and optimiser state."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,7 +16,8 @@ from reference.initialisers import glorot_uniform
 from reference.optimisers import States
 from reference.rounding import rounded
 from reference.training import Plan, Step, audit_training, is_descent, used_gradient, used_rate
-from reports.running.tally import Tally
+from reports.results.trajectory_records import FirstBreak
+from reports.running.tally import Tally, badness
 
 
 def trains(adapter: Adapter, case: Case, plan: Plan) -> bool | str:
@@ -31,45 +32,59 @@ def trains(adapter: Adapter, case: Case, plan: Plan) -> bool | str:
     return True if plain else f"{adapter.name} has no trains, and so only plain gradient descent"
 
 
-class Audited(NamedTuple):
-    """A step, what was found in it, and the worst ratio of that."""
+class AuditedStep(NamedTuple):
+    """A step, its number in the whole run, its findings, and the worst ratio among them."""
 
+    number: int
     step: Step
     findings: list[Finding]
     ratio: float
 
+    @property
+    def first_break(self) -> FirstBreak | None:
+        """The first finding that does not hold."""
+        for finding in self.findings:
+            if not finding.holds:
+                return {
+                    "step": self.number,
+                    "equation": finding.equation,
+                    "layer": finding.layer,
+                    "ratio": badness(finding),
+                }
+        return None
 
-def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -> Iterator[Audited]:
+
+def steps(adapter: Adapter, device: str, case: Case, plan: Plan, tally: Tally) -> Iterator[AuditedStep]:
     """Every step of a plan as the engine makes it, audited by itself; the findings go into the tally.
 
-    Raises MalformedTrace where a step is none of the plan, or does not start from what the step before left.
+    Raises MalformedTrace where a step is missing or too many, or does not start from what the step before left.
     """
     W, b, arithmetic = case.W, case.b, arithmetic_of(adapter, device)
     state: States = plan.start(W, b, case.dtype)
-    made = iter(cast(Trainer, adapter).train(case, plan))
+    engine_steps = iter(cast(Trainer, adapter).train(case, plan))
     for number, batch in enumerate(plan.batches):
-        if (step := next(made, None)) is None:
+        if (step := next(engine_steps, None)) is None:
             raise MalformedTrace(f"the run ends, but should have {len(plan.batches)} steps")
         require_start(step.W, step.b, W, b)
         now = case.with_parameters(step.W, step.b).on_batch(case.x[batch], case.y[batch])
         findings = audit_training(now, plan, number, state, step, arithmetic)
         ratio = tally.add(findings, plan.done + number, partial(diagnosis, now, plan, number, step, arithmetic))
-        yield Audited(step, findings, ratio)
+        yield AuditedStep(plan.done + number, step, findings, ratio)
         W, b, state = step.new_W, step.new_b, step.new_state or state
-    if next(made, None) is not None:
+    if next(engine_steps, None) is not None:
         raise MalformedTrace(f"the run goes on after its {len(plan.batches)} steps")
 
 
 def require_start(W: Layers, b: Layers, left_W: Layers, left_b: Layers) -> None:
     """Raise MalformedTrace unless a step starts from exactly what the step before left."""
-    for name, given, left in (("W", W, left_W), ("b", b, left_b)):
+    for name, start, left in (("W", W, left_W), ("b", b, left_b)):
         for l in left:
-            if l not in given or not np.array_equal(given[l], left[l]):
+            if l not in start or not np.array_equal(start[l], left[l]):
                 raise MalformedTrace(f"{name} of layer {l} is not what the step before left")
 
 
 def diagnosis(case: Case, plan: Plan, number: int, step: Step, arithmetic: Arithmetic, finding: Finding) -> str | None:
-    """Why a finding about a step does not hold, where that is known; a line of an optimiser says it itself."""
+    """Why a finding about a step does not hold, where that is known; the name of an optimiser's line says enough."""
     if finding.equation in ("2a", "2b"):
         used, rate = used_gradient(plan, step), used_rate(plan, number, step)
         return diagnose_update(case, used, step.new_W, step.new_b, rate, finding)
@@ -77,9 +92,9 @@ def diagnosis(case: Case, plan: Plan, number: int, step: Step, arithmetic: Arith
 
 
 def initial(rng: np.random.Generator, widths: Sequence[int], dtype: str) -> tuple[dict[int, Array], dict[int, Array]]:
-    """W by Glorot's uniform initialiser, and b = 0; drawn as float32 numbers, so that every dtype starts from the same.
+    """W by Glorot's uniform initialiser, and b = 0.
 
-    As nearly as it holds them.
+    They are drawn as float32 numbers, so that every dtype starts from the same, as nearly as it holds them.
     """
     numbers = range(1, len(widths))
     drawn = {l: rounded(glorot_uniform(rng, widths[l], widths[l - 1]), "float32") for l in numbers}

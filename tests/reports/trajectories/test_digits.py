@@ -9,6 +9,7 @@ from adapters.numpy.engine import NumpyEngine
 from reference.rounding import UNIT_ROUNDOFF, rounded
 from reports.running.workers import Failure
 from reports.trajectories import digits
+from reports.trajectories.setups import TASKS, draw_run
 
 SEED = 2026
 STEPS = 40
@@ -20,10 +21,15 @@ def one_epoch(monkeypatch):
 
 
 def run(adapter, dtype="float64", seed=SEED):
-    """The record of a run, after the numbers of its steps."""
-    *steps, record = digits.train(adapter, "cpu", dtype, seed)
-    assert steps == list(range(1, record["steps"] + 1))
+    """The record of a run, whose curves have a point a step."""
+    record = digits.train_on_digits(adapter, "cpu", dtype, seed)
+    assert [len(record["curves"][name]) for name in ("loss", "ratio", "drift")] == [record["steps"]] * 3
     return record
+
+
+def start(seed, dtype):
+    """The data, the network and the plan of a run."""
+    return draw_run(digits.setup(), dtype, seed)
 
 
 class Changed(NumpyEngine):
@@ -115,12 +121,12 @@ def test_a_run_without_a_record_has_the_fields_of_one():
 
 def test_all_dtypes_start_alike():
     """From the same float32 numbers, as nearly as the format holds them."""
-    _, single, _ = digits.start(SEED, "float32")
-    _, double, plan = digits.start(SEED, "float64")
+    _, single, _ = start(SEED, "float32")
+    _, double, plan = start(SEED, "float64")
     for l in double.layers:
         assert np.array_equal(single.W[l], double.W[l])
         for dtype in ("float16", "bfloat16"):
-            half = digits.start(SEED, dtype)[1]
+            half = start(SEED, dtype)[1]
             assert np.array_equal(half.W[l], rounded(double.W[l], dtype))
             assert np.array_equal(half.y, double.y)
     assert len(plan.batches) == STEPS
@@ -131,7 +137,7 @@ def test_a_seed_decides_everything():
     def same(one, other):
         return np.array_equal(one.W[1], other.W[1]) and np.array_equal(one.x, other.x)
 
-    cases = [digits.start(seed, "float64")[1] for seed in (SEED, SEED, SEED + 1)]
+    cases = [start(seed, "float64")[1] for seed in (SEED, SEED, SEED + 1)]
     assert same(cases[0], cases[1])
     assert not same(cases[0], cases[2])
 
@@ -164,22 +170,22 @@ def test_a_wrong_gradient_is_found_at_its_step():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "diagnosis"),
     [
         (
             lambda step: replace(step, new_W={**step.new_W, 1: step.W[1] + digits.LEARNING_RATE * step.trace.dW[1]}),
             "the new W^1 is what (2a) gives with −1 times η: a step up the gradient",
         ),
         (
-            lambda step: replace(step, trace=replace(step.trace, dW=off(step.trace.dW, 1, digits.BATCH))),
+            lambda step: replace(step, trace=replace(step.trace, dW=off(step.trace.dW, 1, TASKS["digits"].size))),
             "∂L/∂W^1 is 32 times what (7a) gives: N = 32, a sum where the mean belongs",
         ),
     ],
     ids=["update", "gradient"],
 )
-def test_a_break_has_its_diagnosis(change, said):
+def test_a_break_has_its_diagnosis(change, diagnosis):
     record = run(Changed(7, change))
-    assert said in [finding["diagnosis"] for finding in record["findings"]]
+    assert diagnosis in [finding["diagnosis"] for finding in record["findings"]]
 
 
 @pytest.mark.parametrize("what", ["new_W", "W", "trace"])

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.numpy.engine import NumpyEngine
 from reports.results.files import ResultsError, jsonable
-from reports.trajectories import summary
-from reports.trajectories.long_run import long_run, thinned
+from reports.trajectories import long_run, summary
+from reports.trajectories.long_run import thinned
 
 STEPS, SEED = 60, 7
 
@@ -23,7 +23,7 @@ def often(monkeypatch):
 
 def made(folder, engine=None, told=None, count=STEPS, dtype="float32"):
     told = [] if told is None else told
-    return long_run(engine or NumpyEngine(), "cpu", dtype, count, SEED, folder, told.append)
+    return long_run.long_run(engine or NumpyEngine(), "cpu", dtype, count, SEED, folder, told.append)
 
 
 def numbers(record):
@@ -47,7 +47,7 @@ import sys
 from pathlib import Path
 
 from adapters.contract import load
-from reports import long_run
+from reports.trajectories import long_run
 
 long_run.EVERY = 10
 engine, folder = sys.argv[1:]
@@ -102,7 +102,7 @@ def test_another_run_starts_anew(tmp_path):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "long-numpy-cpu-float32.npz").write_bytes(b"no archive")
-    with pytest.raises(ResultsError, match="is no progress of a long run"):
+    with pytest.raises(ResultsError, match="is not the progress of a long run"):
         made(tmp_path)
 
 
