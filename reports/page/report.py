@@ -6,17 +6,15 @@ from reports.campaign.ledger import causes, in_common
 from reports.campaign.ledger import ledger as equations
 from reports.campaign.standing import items
 from reports.faults import summary
-from reports.page import formulas, heatmaps
+from reports.page import faults, formulas, heatmaps, trajectories
 from reports.page.accuracy import accuracy
 from reports.page.divergences import STATUSES, answering, divergences
 from reports.page.essentials import essentials
-from reports.page.faults import chapter
 from reports.page.ledger import ledger
 from reports.page.not_run import not_run
 from reports.page.times import times
 from reports.page.top import key_figures, replay, seal, started
 from reports.page.training import training
-from reports.page.trajectories import page
 from reports.results.files import number
 from reports.results.records import Results
 from reports.results.verdicts import EXPLAINED
@@ -62,9 +60,9 @@ def contents(results: Results) -> dict[str, object]:
     """What the templates print: one object a chapter, which is empty or None where nothing of it was measured."""
     found = items(results)
     rows, broken, explained = equations(found), causes(found), causes(found, EXPLAINED)
-    apart, tried = divergences(results, explained), chapter(results.get("faults"))
-    trained = page(results.get("trajectories"))
-    alone = (tried.figures, tried.replay) if tried else (trained["figures"], trained["replay"]) if trained else None
+    apart, tried = divergences(results, explained), faults.chapter(results.get("faults"))
+    trained = trajectories.chapter(results.get("trajectories"))
+    alone = (tried.figures, tried.replay) if tried else (trained.figures, trained.replay) if trained else None
     figures, again = (key_figures(results, found, rows), replay(results)) if found or not alone else alone
     return {
         "results": results,

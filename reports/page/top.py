@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reports.campaign.ledger import Row
 from reports.campaign.standing import Item, severity
-from reports.page.faults import Chapter
+from reports.page import faults, trajectories
 from reports.page.figures import Figure
 from reports.results.files import number
 from reports.results.records import Results
@@ -24,14 +24,16 @@ class Seal:
     text: str
 
 
-def seal(found: Iterable[Item], tried: Chapter | None = None, trained: Mapping[str, object] | None = None) -> Seal:
+def seal(
+    found: Iterable[Item], tried: faults.Chapter | None = None, trained: trajectories.Chapter | None = None
+) -> Seal:
     """Breaks where anything does that no divergence explains, or where the audit does not catch what it should."""
     counts = Counter(item.stands for item in found)
     if counts[BREAKS]:
         return Seal(BREAKS, "✕", "breaks")
     if tried and not tried.holds:
         return Seal(BREAKS, "✕", "the audit falls short")
-    if trained and not trained["holds"]:
+    if trained and not trained.holds:
         return Seal(BREAKS, "✕", "training breaks")
     if not counts and (trained or (tried and tried.decided)):
         return Seal(HOLDS, "✓", "holds")

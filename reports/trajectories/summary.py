@@ -10,6 +10,7 @@ import numpy as np
 from reports.results.files import number
 from reports.results.trajectory_records import (
     DigitsRun,
+    FirstBreak,
     KnownRecord,
     LongRun,
     Scores,
@@ -283,7 +284,7 @@ def sentence_of(
 def lines_of(runs: Iterable[TrajectoryRun], long: Iterable[LongSummary]) -> list[str]:
     """A line for each run that breaks without an explanation: where it does first, or that it left its envelope."""
     of_long = [
-        f"breaks: long run of {each.run['engine']}: {each.run.get('reason') or each.run['first']}"
+        f"breaks: long run of {each.run['engine']}: {why_a_long_run_breaks(each.run)}"
         for each in long
         if not each.holds
     ]
@@ -294,9 +295,8 @@ def why_it_breaks(run: TrajectoryRun) -> str:
     """What ended a run, the first finding that does not hold, or where it left its envelope."""
     if run["reason"]:
         return run["reason"]
-    if first := run["first"]:
-        place = place_text(first["equation"], first["layer"])
-        return f"step {first['step']}: {place}, {ratio_text(number(first['ratio']))} times what is allowed"
+    if run["first"]:
+        return first_text(run["first"])
     if run["free"] and not inside(run):
         ratio = number(run["free"]["ratio"])
         size = "not a number" if math.isnan(ratio) else f"{ratio:.3g} times its distance"
@@ -304,7 +304,18 @@ def why_it_breaks(run: TrajectoryRun) -> str:
     return "nothing was compared"
 
 
+def why_a_long_run_breaks(run: LongRun) -> str:
+    """What ended it, or the first finding that does not hold."""
+    return run.get("reason") or (first_text(run["first"]) if run["first"] else "nothing was compared")
+
+
 # --- words
+
+
+def first_text(first: FirstBreak) -> str:
+    """step 5: (14) in layer 2, 3.1 times what is allowed."""
+    place = place_text(first["equation"], first["layer"])
+    return f"step {first['step']}: {place}, {ratio_text(number(first['ratio']))} times what is allowed"
 
 
 def percent(scores: Scores, name: str) -> str:
@@ -322,26 +333,3 @@ def worst_texts(standings: Standings) -> tuple[str, str]:
         return "–", "–"
     mark = MARKS[BREAKS if standings.broken else EXPLAINED if standings.explained else HOLDS]
     return (ratio_text(standings.ratio) + mark, f"{standings.share:.2f}") if standings.held else (mark, mark)
-
-
-def worst_of(runs: Iterable[TrajectoryRun]) -> tuple[str, str]:
-    """The same for some runs."""
-    return worst_texts(standings_of(runs))
-
-
-# --- of a chapter
-
-
-def holds(chapter: Trajectories) -> bool:
-    """Whether some run holds, none breaks without an explanation, and engines agree where they should."""
-    return summarise(chapter).holds
-
-
-def sentence(chapter: Trajectories) -> str:
-    """The verdict in a sentence or two."""
-    return summarise(chapter).sentence
-
-
-def lines(chapter: Trajectories) -> tuple[str, ...]:
-    """A line for each run that breaks without an explanation."""
-    return summarise(chapter).lines

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from reports.results.trajectory_records import Trajectories
 from reports.text.tables import grid
 from reports.text.wording import ratio_text
 from reports.trajectories.summary import (
@@ -16,7 +15,6 @@ from reports.trajectories.summary import (
     Standings,
     Summary,
     percent,
-    summarise,
     worst_texts,
 )
 
@@ -73,8 +71,3 @@ def long_table(long: Sequence[LongSummary]) -> Table:
             style=None if of_run.holds else "bold red",
         )
     return table
-
-
-def lines(chapter: Trajectories) -> list[str]:
-    """A line for each run that breaks without an explanation."""
-    return list(summarise(chapter).lines)

@@ -50,7 +50,7 @@ def test_the_first_break_is_named(setup):
         "equation": "adam: m",
         "layer": 2,
     }
-    (line,) = summary.lines(chapter(spread=[record]))
+    (line,) = summary.summarise(chapter(spread=[record])).lines
     assert "step 5: adam: m in layer 2" in line
 
 
@@ -66,7 +66,7 @@ def test_an_engine_that_raises_is_its_own_finding(setup):
     assert summary.stands(record) == BREAKS
     assert record["reason"] == "step 0: RuntimeError: no engine"
     assert record["free"] is None
-    assert "RuntimeError: no engine" in summary.lines(chapter(spread=[record]))[0]
+    assert "RuntimeError: no engine" in summary.summarise(chapter(spread=[record])).lines[0]
 
 
 def test_what_an_engine_lacks_is_not_run(setup):

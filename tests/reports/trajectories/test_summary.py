@@ -11,6 +11,8 @@ from reports.trajectories import long_run, summary, terminal
 from reports.verdict import status, verdict
 from tests.reports.trajectories.chapters import SEED, but, chapter, measured
 
+FIRST = {"step": 3, "equation": "14", "layer": 2, "ratio": 2.5}
+
 
 @pytest.fixture
 def found():
@@ -19,9 +21,9 @@ def found():
 
 def test_what_holds_holds(found):
     for whole in (found, files.jsonable(found)):
-        assert summary.holds(whole)
-        assert summary.lines(whole) == ()
-        assert summary.sentence(whole).startswith("8 of 8 training runs hold: 116 steps of numpy and jax-jit")
+        assert summary.summarise(whole).holds
+        assert summary.summarise(whole).lines == ()
+        assert summary.summarise(whole).sentence.startswith("8 of 8 training runs hold: 116 steps of numpy and jax-jit")
 
 
 WRONG = {
@@ -38,9 +40,9 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_does_not_hold_is_not_taken_at_its_word(found, wrong):
     whole = but(found, **WRONG[wrong])
-    assert not summary.holds(whole)
-    assert len(summary.lines(whole)) == 1
-    assert "1 break" in summary.sentence(whole)
+    assert not summary.summarise(whole).holds
+    assert len(summary.summarise(whole).lines) == 1
+    assert "1 break" in summary.summarise(whole).sentence
     assert status({"cells": [], "training": [], "trajectories": whole}) == 1
 
 
@@ -49,39 +51,41 @@ def test_what_is_explained_is_not_said_to_hold(found):
         found, verdict="breaks", explained="optax.schedules: float32", free={"ratio": 9, "left": 0, "growth": 0}
     )
     assert summary.stands(whole["spread"][0]) == EXPLAINED
-    assert summary.holds(whole)
-    assert "7 of 8 training runs hold, 1 break where a known departure explains it" in summary.sentence(whole)
+    assert summary.summarise(whole).holds
+    assert "7 of 8 training runs hold, 1 break where a known departure explains it" in summary.summarise(whole).sentence
 
 
 def test_engines_that_predict_otherwise_in_float64_are_named(found):
     whole = copy.deepcopy(found)
     predicted = whole["digits"][1]["scores"]["test"]["predicted"]
     predicted[0] = (predicted[0] + 1) % 10
-    assert not summary.holds(whole)
-    assert "jax-jit predict otherwise than numpy in float64" in summary.sentence(whole)
+    assert not summary.summarise(whole).holds
+    assert "jax-jit predict otherwise than numpy in float64" in summary.summarise(whole).sentence
 
 
 def test_nothing_trained_does_not_hold():
-    assert not summary.holds(chapter())
+    assert not summary.summarise(chapter()).holds
 
 
 def test_the_status_and_the_sentence_of_results(found):
     alone = files.empty(SEED, "2026-01-02T03:04:05+00:00") | {"trajectories": found}
     assert status(alone) == 0
-    assert verdict(alone) == summary.sentence(found)
+    assert verdict(alone) == summary.summarise(found).sentence
     broken = alone | {"trajectories": but(found, verdict="breaks")}
     assert status(broken) == 1
 
 
 def test_long_runs_are_part_of_the_verdict(found, tmp_path):
     far = long_run.long_run(NumpyEngine(), "cpu", "float32", 6, SEED, tmp_path, lambda done: None)
-    whole = {**found, "long": [far, {**far, "verdict": "breaks", "first": {"step": 3}}]}
+    whole = {**found, "long": [far, {**far, "verdict": "breaks", "first": FIRST}]}
     assert [run.holds for run in summary.summarise(whole).long] == [True, False]
     assert len(terminal.tables(summary.summarise(whole))) == 3
-    assert not summary.holds(whole)
-    assert summary.holds({**found, "long": [far]})
-    assert "1 of 2 long runs of 6 steps hold in every step" in summary.sentence(whole)
-    assert summary.lines(whole) == ("breaks: long run of numpy: {'step': 3}",)
+    assert not summary.summarise(whole).holds
+    assert summary.summarise({**found, "long": [far]}).holds
+    assert "1 of 2 long runs of 6 steps hold in every step" in summary.summarise(whole).sentence
+    assert summary.summarise(whole).lines == (
+        "breaks: long run of numpy: step 3: (14) in layer 2, 2.5 times what is allowed",
+    )
 
 
 def test_the_summary_counts_what_it_shows(found):
@@ -118,6 +122,6 @@ def test_a_long_run_that_ended_early_says_why(found, tmp_path):
     record = long_run.long_run(Raises(), "cpu", "float32", 6, SEED, tmp_path, lambda done: None)
     assert (record["verdict"], record["reason"], record["steps"]) == ("crashed", "step 0: RuntimeError: no engine", 0)
     whole = {**found, "long": [record]}
-    assert not summary.holds(whole)
-    assert summary.lines(whole) == ("breaks: long run of numpy: step 0: RuntimeError: no engine",)
+    assert not summary.summarise(whole).holds
+    assert summary.summarise(whole).lines == ("breaks: long run of numpy: step 0: RuntimeError: no engine",)
     assert terminal.tables(summary.summarise(whole))[2].row_count == 1
