@@ -29,8 +29,9 @@ from reference.case import Case, Trace
 from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
 from reference.training import Plan
-from reports.results.environment import environment
+from reports.results.environment import cores, environment
 from reports.running.tally import Tally
+from reports.running.variables import environment_variables
 from reports.trajectories.steps import steps
 
 SCHEMA = "backprop-parity/bench/1"
@@ -53,11 +54,6 @@ Record = dict[str, Any]
 
 class BenchError(AdapterError):
     """An engine that cannot be timed; the message is one line."""
-
-
-def cores() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -330,21 +326,6 @@ class Contestant:
         if self.worker.threads > 1:
             time.sleep(SETTLE)
         return float(self.worker.ask("time", self.number))
-
-
-@contextmanager
-def environment_variables(values: dict[str, str]) -> Iterator[None]:
-    """Set, and put back afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

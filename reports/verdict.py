@@ -1,8 +1,9 @@
 """The verdict and the exit status of results: cells, training runs, seeded faults and trajectories together."""
 
 from reports.campaign.sentence import sentence
-from reports.campaign.standing import Results, items
+from reports.campaign.standing import items
 from reports.faults import summary as faults_summary
+from reports.results.records import Results
 from reports.results.verdicts import BREAKS, HOLDS
 from reports.trajectories.summary import summarise
 

@@ -1,35 +1,39 @@
-"""A whole campaign: every cell, training run and divergence that is asked for, in workers, and journalled.
+"""A whole campaign: every cell, training run and divergence of a request, measured in workers and journalled.
 
-What is found depends on the request alone: not on the workers, nor on how often the campaign was killed and went on,
-nor on the shares in which it was made.
+The numbers depend on the request alone: not on the number of workers, nor on how often the campaign was killed and went
+on, nor on the shares in which it was measured.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from adapters.contract import ENGINES, AdapterError, device_of
+from adapters.contract import AdapterError, device_of
 from reference.cases import Combination
-from reports.campaign import explanations, times
-from reports.campaign.cells import Group, groups, run_group, without_record
+from reports.campaign.cells import CellGroup, cell_groups, failed_cell, run_group
+from reports.campaign.explanations import explain
 from reports.campaign.shares import Share
-from reports.divergences import measure as divergences_measure
+from reports.campaign.times import times
+from reports.divergences import measure as divergences
 from reports.results import journal
 from reports.results.environment import flags
-from reports.results.records import Record
-from reports.running import engines, workers
+from reports.results.files import restored
+from reports.results.journal import MeasuredWith
+from reports.results.records import Divergence, Measurements
+from reports.running import workers
+from reports.running.engines import WITH_FUNCTIONS, loaded
 from reports.running.workers import UNLIMITED, CampaignError, Failure, Job, Limits
 from reports.trajectories import digits
 
 JOURNAL = "campaign.jsonl"
 SCHEMA = "backprop-parity/campaign/1"
 
-DIVERGENCES_OF = tuple(name for name in ENGINES if name != "jax-whole")
-"""Engines with functions of their own: jax-whole's are those of jax-jit."""
+DECIDING = tuple(work.__module__ for work in (run_group, digits.run, divergences.divergences, explain))
+"""The modules that decide the numbers of a campaign."""
 
 
-class Request(NamedTuple):
-    """What is asked for: adapters by what names them, and the combinations that each is audited on."""
+class CampaignRequest(NamedTuple):
+    """What is asked for: adapters by their specs, and the combinations that each is audited on."""
 
     combinations: dict[str, tuple[Combination, ...]]
     device: str
@@ -43,158 +47,193 @@ class Request(NamedTuple):
     limits: Limits
 
 
-# --- what there is to do
+# --- adapters
 
 
-class Task(NamedTuple):
-    """A job, and what names each of its items in the journal."""
-
-    keys: tuple[tuple[str, ...], ...]
-    job: Job
-
-
-def tasks(request: Request, names: dict[str, str]) -> list[Task]:
-    """Groups of cells, then training runs, of a share; `names` are what the adapters call themselves."""
-    asked: list[Task] = []
-    for spec, combinations in request.combinations.items():
-        of = request.device, request.dtypes, combinations, request.cases, request.further, request.seed
-        for group in groups(spec, names[spec], *of):
-            keys = tuple((spec, group.dtype, *names_) for names_ in group.combinations)
-            asked.append(Task(keys, cells_of(group, request.limits)))
-    for spec in request.combinations if request.training else ():
-        for dtype in request.dtypes:
-            run = digits.Run(spec, names[spec], request.device, dtype, request.seed)
-            asked.append(
-                Task(((spec, dtype, "digits"),), Job(digits.run, run, 1, digits.without_record, request.limits))
-            )
-    return asked[request.share.number - 1 :: request.share.of]
-
-
-def cells_of(group: Group, limits: Limits) -> Job:
-    """The job that a group is."""
-    return Job(run_group, group, len(group.combinations), without_record, limits)
-
-
-def divergences(argument: tuple[Sequence[str], str, Sequence[str]], start: int) -> Iterator[list[Any]]:
-    """The table of divergences, as a job of one item."""
-    yield divergences_measure.divergences(*argument)
-
-
-def no_divergences(argument: Any, index: int, failure: Failure) -> NoReturn:
-    """Nothing is judged without the table."""
-    raise CampaignError(f"the divergences cannot be measured: {failure.reason}")
-
-
-def table_of(request: Request) -> Task:
-    """The task that measures the divergences of the engines that are asked for."""
-    swept = [spec for spec in request.combinations if spec in DIVERGENCES_OF] if request.divergences else []
-    return Task(
-        (("divergences",),), Job(divergences, (swept, request.device, request.dtypes), 1, no_divergences, UNLIMITED)
-    )
-
-
-class Asked(NamedTuple):
-    """What an adapter calls itself, the device that it is on, and the flags that its framework then has."""
+class AdapterInfo(NamedTuple):
+    """The name that an adapter gives itself, the device that it is on, and the flags of its framework there."""
 
     name: str
     device: str
     flags: dict[str, str]
 
 
-def name_of(argument: tuple[str, str], start: int) -> Iterator[Asked]:
-    """What an adapter says of itself, as a job of one item: importing it may hang, or end the process."""
-    adapter = engines.loaded(*argument)
-    yield Asked(adapter.name, device_of(adapter), flags())
+def adapter_infos(specs: Sequence[str], device: str, limits: Limits, count: int) -> dict[str, AdapterInfo]:
+    """The name, device and flags of each adapter, from so many workers; raises AdapterError if one does not load."""
+    jobs = [Job(adapter_info, (spec, device), 1, raise_unavailable, limits) for spec in specs]
+    return {spec: info for spec, (info,) in zip(specs, workers.run(jobs, count), strict=True)}
 
 
-def unnamed(argument: tuple[str, str], index: int, failure: Failure) -> NoReturn:
-    """An adapter that cannot be had is no campaign."""
+def adapter_info(spec_and_device: tuple[str, str], start: int) -> Iterator[AdapterInfo]:
+    """What an adapter is, as a job of one item: importing it may hang, or end the process."""
+    adapter = loaded(*spec_and_device)
+    yield AdapterInfo(adapter.name, device_of(adapter), flags())
+
+
+def raise_unavailable(spec_and_device: tuple[str, str], index: int, failure: Failure) -> NoReturn:
+    """Raise AdapterError: an adapter that does not load has no campaign."""
+    spec, _ = spec_and_device
     message = failure.reason.removeprefix("AdapterError: ")
-    raise AdapterError(message if message != failure.reason else f"adapter {argument[0]!r} cannot be had: {message}")
+    raise AdapterError(message if message != failure.reason else f"adapter {spec!r} cannot be loaded: {message}")
 
 
-def asked(specs: Sequence[str], device: str, limits: Limits, count: int) -> dict[str, Asked]:
-    """What each adapter says of itself; raises AdapterError where one cannot be had."""
-    jobs = [Job(name_of, (spec, device), 1, unnamed, limits) for spec in specs]
-    return {spec: found for spec, (found,) in zip(specs, workers.run(jobs, count), strict=True)}
+# --- the jobs of a request
+
+Key = tuple[str, ...]
+"""Names an item of a job in the journal: the spec and dtype, and the combination or "digits"; or "divergences"."""
 
 
-# --- doing it
+class KeyedJob(NamedTuple):
+    """A job, and the key of each of its items."""
 
-Done = Callable[[str], None]
-"""Told what is done."""
+    keys: tuple[Key, ...]
+    job: Job
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training run."""
+        return isinstance(self.job.argument, digits.Run)
+
+
+def keyed_jobs(request: CampaignRequest, names: dict[str, str]) -> list[KeyedJob]:
+    """The jobs of a share: groups of cells, then training runs; `names` are those of the adapters, by their specs."""
+    jobs = [*group_jobs(request, names), *(training_jobs(request, names) if request.training else ())]
+    return jobs[request.share.number - 1 :: request.share.of]
+
+
+def group_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[KeyedJob]:
+    """A job for each group of cells."""
+    for spec, combinations in request.combinations.items():
+        shared = request.device, request.dtypes, combinations, request.cases, request.further, request.seed
+        for group in cell_groups(spec, names[spec], *shared):
+            keys = tuple((spec, group.dtype, *combination) for combination in group.combinations)
+            yield KeyedJob(keys, group_job(group, request.limits))
+
+
+def group_job(group: CellGroup, limits: Limits) -> Job:
+    """The job that audits a group of cells."""
+    return Job(run_group, group, len(group.combinations), failed_cell, limits)
+
+
+def training_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[KeyedJob]:
+    """A job for each training run."""
+    for spec in request.combinations:
+        for dtype in request.dtypes:
+            run = digits.Run(spec, names[spec], request.device, dtype, request.seed)
+            yield KeyedJob(((spec, dtype, "digits"),), Job(digits.run, run, 1, digits.without_record, request.limits))
+
+
+def divergences_job(request: CampaignRequest) -> KeyedJob:
+    """The job that measures the table of divergences, of the engines of a request."""
+    specs = [spec for spec in request.combinations if spec in WITH_FUNCTIONS] if request.divergences else []
+    arguments = specs, request.device, request.dtypes
+    return KeyedJob((("divergences",),), Job(divergences_table, arguments, 1, raise_without_divergences, UNLIMITED))
+
+
+def divergences_table(arguments: tuple[Sequence[str], str, Sequence[str]], start: int) -> Iterator[list[Divergence]]:
+    """The table of divergences, as a job of one item."""
+    yield divergences.divergences(*arguments)
+
+
+def raise_without_divergences(arguments: Any, index: int, failure: Failure) -> NoReturn:
+    """Raise CampaignError: without the table no cell is judged."""
+    raise CampaignError(f"the divergences cannot be measured: {failure.reason}")
+
+
+def unfinished(keyed: KeyedJob, records: dict[Key, Any]) -> KeyedJob | None:
+    """The part of a job whose items have no record yet: the cells that are left of a group; None if none is left."""
+    left = [i for i, key in enumerate(keyed.keys) if key not in records]
+    if len(left) == len(keyed.keys) or not left:
+        return keyed if left else None
+    group = keyed.job.argument
+    rest = group._replace(combinations=tuple(group.combinations[i] for i in left))
+    return KeyedJob(tuple(keyed.keys[i] for i in left), group_job(rest, keyed.job.limits))
+
+
+# --- measuring
 
 
 def measure(
-    request: Request, names: dict[str, str], count: int, folder: Path, done: Done, tell: Callable[[str], None]
-) -> Record:
-    """Cells, training runs, their times and divergences; what the journal in the folder has is not made again.
+    request: CampaignRequest,
+    names: dict[str, str],
+    count: int,
+    folder: Path,
+    done: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> Measurements:
+    """Measure a request in so many workers; what the journal in the folder has is not measured again.
 
-    Raises ResultsError for a journal that cannot be read or written, CampaignError without divergences.
+    `done` is called with the key of each item, `tell` with notices. Raises ResultsError for a journal that cannot be
+    read or written, CampaignError without divergences.
     """
     path = folder / JOURNAL
-    before = finished(path, header(request), tell)
-    todo = [table_of(request), *tasks(request, names)]
-    parts = [part for task in todo if (part := rest(task, before))]
+    records = finished_records(path, journal_header(request), tell)
+    table, jobs = divergences_job(request), keyed_jobs(request, names)
+    left = [part for keyed in (table, *jobs) if (part := unfinished(keyed, records))]
 
     def finish(number: int, item: int, record: Any) -> None:
-        key = parts[number].keys[item]
+        key = left[number].keys[item]
         journal.append(path, {"key": key, "record": record})
-        before[key] = record
+        records[key] = record
         done("/".join(key))
 
-    workers.run([part.job for part in parts], count, finish)
-    (rows,), *found = [[before[key] for key in task.keys] for task in todo]
-    training = [record for task, records in zip(todo[1:], found, strict=True) for record in records if is_run(task)]
-    cells = [record for task, records in zip(todo[1:], found, strict=True) for record in records if not is_run(task)]
-    explanations.explain([*cells, *training], rows)
-    return {"cells": cells, "training": training, "times": times.times(cells, count), "divergences": rows}
+    workers.run([part.job for part in left], count, finish)
+    cells = [records[key] for keyed in jobs if not keyed.trains for key in keyed.keys]
+    training = [records[key] for keyed in jobs if keyed.trains for key in keyed.keys]
+    rows = records[table.keys[0]]
+    explain([*cells, *training], rows)
+    return {"cells": cells, "training": training, "times": times(cells, count), "divergences": rows}
 
 
-def is_run(task: Task) -> bool:
-    """Whether a task is a training run."""
-    return isinstance(task.job.argument, digits.Run)
+# --- the journal
 
 
-def rest(task: Task, before: dict[tuple[str, ...], Any]) -> Task | None:
-    """What of a task is not finished: the cells that are left of a group."""
-    left = [i for i, key in enumerate(task.keys) if key not in before]
-    if len(left) == len(task.keys) or not left:
-        return task if left else None
-    group = task.job.argument
-    combinations = tuple(group.combinations[i] for i in left)
-    return Task(tuple(task.keys[i] for i in left), cells_of(group._replace(combinations=combinations), task.job.limits))
-
-
-def header(request: Request) -> Record:
+class JournalHeader(MeasuredWith):
     """The first line of the journal: what the records depend on."""
-    asked = {**request._asdict(), "share": str(request.share), "limits": list(request.limits)}
-    asked["combinations"] = {spec: [list(names) for names in found] for spec, found in request.combinations.items()}
+
+    schema: str
+    combinations: dict[str, list[list[str]]]
+    device: str
+    dtypes: list[str]
+    cases: int
+    further: int
+    seed: int
+    training: bool
+    divergences: bool
+    share: str
+    limits: list[float]
+    source: list[str]
+
+
+def journal_header(request: CampaignRequest) -> JournalHeader:
+    """The first line of a request's journal; adapters of third parties count as the files that are named."""
     files = [Path(spec.rpartition(":")[0]) for spec in request.combinations if ".py:" in spec]
-    source = journal.source("reference", "adapters", "reports"), journal.digest(files)
-    about = {"schema": SCHEMA, **asked, "dtypes": list(request.dtypes), "source": list(source)}
-    return {**about, **journal.measured_with()}
+    return {
+        "schema": SCHEMA,
+        "combinations": {spec: [list(names) for names in of] for spec, of in request.combinations.items()},
+        "device": request.device,
+        "dtypes": list(request.dtypes),
+        "cases": request.cases,
+        "further": request.further,
+        "seed": request.seed,
+        "training": request.training,
+        "divergences": request.divergences,
+        "share": str(request.share),
+        "limits": list(request.limits),
+        "source": [journal.source(*DECIDING), journal.digest_of(files)],
+        **journal.measured_with(),
+    }
 
 
-def finished(path: Path, first: Record, tell: Callable[[str], None]) -> dict[tuple[str, ...], Any]:
-    """The records of a journal by their keys; one of another campaign is begun anew, with a notice."""
+def finished_records(path: Path, header: JournalHeader, tell: Callable[[str], None]) -> dict[Key, Any]:
+    """The records of a journal by their keys; a journal of another campaign is begun anew, with a notice."""
     lines = journal.read(path, tell) if path.is_file() else []
-    if lines and lines[0].get("schema") == SCHEMA and lines[0] != first:
-        changed = ", ".join(
-            name for name in dict.fromkeys((*lines[0], *first)) if lines[0].get(name) != first.get(name)
-        )
-        tell(f"journal {str(path)!r} is of a campaign with other {changed}: begun anew")
+    if lines and lines[0].get("schema") == SCHEMA and lines[0] != header:
+        before: dict[str, Any] = lines[0]
+        other = [name for name in dict.fromkeys((*before, *header)) if before.get(name) != dict(header).get(name)]
+        tell(f"journal {str(path)!r} is of a campaign with other {', '.join(other)}: begun anew")
         path.unlink()
-    records = {tuple(line["key"]): restored(line["record"]) for line in journal.opened(path, first, tell)}
+    records = {tuple(line["key"]): restored(line["record"]) for line in journal.opened(path, header, tell)}
     if records:
-        tell(f"journal {str(path)!r}: {len(records)} finished before, which are not made again")
+        tell(f"journal {str(path)!r}: {len(records)} finished before, which are not measured again")
     return records
-
-
-def restored(value: Any) -> Any:
-    """What `jsonable` made of a record, back: the numbers that JSON lacks."""
-    if isinstance(value, dict):
-        return {key: restored(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [restored(part) for part in value]
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value

@@ -1,6 +1,6 @@
 """A campaign's cells: each a combination on one engine and dtype, audited over several random Cases.
 
-Cells are handed to worker processes in groups; what a cell finds depends on the seed and its own names alone.
+Workers audit cells in groups; what a cell gives depends on the seed and its own names alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.contract import FAILURES, Adapter, arithmetic_of, lacks, received
+from reference.arithmetic import Arithmetic
 from reference.audit import audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, cover, draw_case, draw_shape
 from reference.diagnosis import diagnose
 from reports.campaign.experiments import experiments
-from reports.results.records import Record
+from reports.results.records import Cell
+from reports.results.verdicts import Verdict
 from reports.running.engines import frozen, loaded
-from reports.running.records import Clock, about, cell_id, failure, nothing, outcome
+from reports.running.records import Clock, cell_id, outcome_of, outcome_of_failure, subject, verdict_on_error
 from reports.running.seeds import generator
 from reports.running.tally import Tally
 from reports.running.workers import Failure
@@ -26,12 +28,15 @@ THOROUGH = frozenset(cover())
 """Combinations that get every experiment, and further Cases with drawn parameters."""
 
 
-def draw(seed: int, combination: Combination, dtype: str, cases: int) -> Iterator[Case]:
+def draw_cases(seed: int, combination: Combination, dtype: str, count: int) -> Iterator[Case]:
     """The Cases of a cell, the same for every engine: the first with the usual parameters, further ones with drawn."""
     shape = draw_shape(generator(seed, "shape", dtype))  # one for a dtype: an engine compiles for each shape
-    for index in range(cases):
+    for index in range(count):
         rng = generator(seed, *combination, dtype, index)
         yield draw_case(rng, combination, shape, dtype, usual=index == 0)
+
+
+# --- one cell
 
 
 def run_cell(
@@ -42,51 +47,65 @@ def run_cell(
     cases: Iterable[Case],
     seed: int,
     thorough: bool = True,
-) -> Record:
+) -> Cell:
     """Audit one cell: each Case's trace, and where it is `thorough`, the experiments on the first.
 
-    Whatever the adapter raises is an answer of the adapter: the cell has crashed, with the reason; what it gives that
-    is no trace of the Case is malformed.
+    Whatever the adapter raises is its answer: the cell has crashed, with the reason, or is malformed where the adapter
+    gives what is not a trace of the Case.
     """
-    tally, verdict, count, index, clock = Tally(), None, 0, 0, Clock(adapter)
+    tally, clock, arithmetic = Tally(), Clock(adapter), arithmetic_of(adapter, device)
+    verdict: Verdict | None = None
     reason: str | None = None
-    arithmetic = arithmetic_of(adapter, device)
+    count = index = 0
     try:
         for index, case in enumerate(cases):
             if (lacking := lacks(adapter, frozen(case))) is not None:
                 reason = reason or lacking
                 continue
+            drawn_for = generator(seed, *names, dtype, "experiments") if index == 0 and thorough else None
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-                with clock("engine"):
-                    trace = received(adapter.trace(case))
-                diagnosis = partial(diagnose, case, trace, arithmetic=arithmetic)
-                with clock("audit"):
-                    tally.add(audit(case, trace, arithmetic), index, diagnosis)
-                with clock("experiments"):
-                    if index == 0 and thorough:
-                        rng = generator(seed, *names, dtype, "experiments")
-                        tally.add(experiments(adapter, case, trace, rng, arithmetic), index)
-                    elif trace.z is not None and trace.a is not None and trace.delta is not None:
-                        tally.add(audit_composed(case, trace, arithmetic), index, diagnosis)
+                audit_case(adapter, case, index, arithmetic, tally, clock, drawn_for)
             count += 1
         if not tally.worst and reason is not None:
-            verdict = "not-run"
+            verdict = Verdict.NOT_RUN
     except FAILURES as error:
-        verdict, reason = failure(error, f"case {index}")
+        verdict, reason = verdict_on_error(error, f"case {index}")
     return {
         "id": cell_id(adapter.name, device, dtype, *names),
-        **about(adapter.name, device, dtype, names),
+        **subject(adapter.name, device, dtype, names),
         "cases": count,
-        **outcome(tally, verdict, reason, clock),
+        **outcome_of(tally, verdict, reason, clock),
         "spent": clock.record(),
     }
+
+
+def audit_case(
+    adapter: Adapter,
+    case: Case,
+    index: int,
+    arithmetic: Arithmetic,
+    tally: Tally,
+    clock: Clock,
+    rng: np.random.Generator | None,
+) -> None:
+    """Take the findings of one Case into the tally: those of its trace, and with a generator those of experiments."""
+    with clock("engine"):
+        trace = received(adapter.trace(case))
+    diagnosis = partial(diagnose, case, trace, arithmetic=arithmetic)
+    with clock("audit"):
+        tally.add(audit(case, trace, arithmetic), index, diagnosis)
+    with clock("experiments"):
+        if rng is not None:
+            tally.add(experiments(adapter, case, trace, rng, arithmetic), index)
+        elif trace.z is not None and trace.a is not None and trace.delta is not None:
+            tally.add(audit_composed(case, trace, arithmetic), index, diagnosis)
 
 
 # --- groups of cells, in worker processes
 
 
-class Group(NamedTuple):
-    """Cells of one engine and dtype that a worker audits in one go; `engine` is what the adapter calls itself."""
+class CellGroup(NamedTuple):
+    """Cells of one engine and dtype that a worker audits in one go; `engine` is the name that the adapter has."""
 
     spec: str
     engine: str
@@ -98,28 +117,28 @@ class Group(NamedTuple):
     seed: int
 
 
-def run_group(group: Group, start: int = 0) -> Iterator[Record]:
+def run_group(group: CellGroup, start: int = 0) -> Iterator[Cell]:
     """The records of a group's cells, from one on, in their order."""
     adapter = loaded(group.spec, group.device)
     for names in group.combinations[start:]:
         thorough = names in THOROUGH
-        drawn = draw(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
-        yield run_cell(adapter, group.device, group.dtype, names, drawn, group.seed, thorough)
+        cases = draw_cases(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
+        yield run_cell(adapter, group.device, group.dtype, names, cases, group.seed, thorough)
 
 
-def without_record(group: Group, index: int, failure: Failure) -> Record:
-    """The record of a cell whose worker gave none."""
+def failed_cell(group: CellGroup, index: int, failure: Failure) -> Cell:
+    """The record of a cell for which its worker gave none."""
     names = group.combinations[index]
     return {
         "id": cell_id(group.engine, group.device, group.dtype, *names),
-        **about(group.engine, group.device, group.dtype, names),
+        **subject(group.engine, group.device, group.dtype, names),
         "cases": 0,
-        **nothing(failure),
-        "spent": dict.fromkeys(("compile", "programs", "engine", "audit", "experiments"), 0),
+        **outcome_of_failure(failure),
+        "spent": {"compile": 0, "programs": 0, "engine": 0, "audit": 0, "experiments": 0},
     }
 
 
-def groups(
+def cell_groups(
     spec: str,
     engine: str,
     device: str,
@@ -128,9 +147,9 @@ def groups(
     cases: int,
     further: int,
     seed: int,
-) -> Iterator[Group]:
+) -> Iterator[CellGroup]:
     """The cells of one adapter, a group for each dtype and hidden activation."""
     for dtype in dtypes:
         for hidden in dict.fromkeys(names.hidden for names in combinations):
             of_hidden = tuple(names for names in combinations if names.hidden == hidden)
-            yield Group(spec, engine, device, dtype, of_hidden, cases, further, seed)
+            yield CellGroup(spec, engine, device, dtype, of_hidden, cases, further, seed)

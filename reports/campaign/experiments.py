@@ -42,7 +42,7 @@ order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines: at 
 def experiments(
     adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator, arithmetic: Arithmetic = UNDECLARED
 ) -> Iterator[Finding]:
-    """Every check that the engine's own members and the Case's format allow."""
+    """The findings of every experiment that the engine's own members and the Case's format allow."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
     # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z and a

@@ -3,27 +3,25 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from reports.divergences.explaining import explains
 from reports.results.files import number
-from reports.results.records import Record
+from reports.results.records import Divergence, FindingRecord, ItemRecord
+from reports.results.verdicts import Verdict
 
-# --- what is said of all cells
 
+def explain(records: Iterable[ItemRecord], divergences: Sequence[Divergence]) -> None:
+    """Name in each cell or training run that breaks the divergence that explains it, if one does.
 
-def explain(items: Iterable[Record], rows: Sequence[Record]) -> None:
-    """Name the divergence that explains each cell or training run that breaks, if one does.
-
-    Every finding that does not hold must have its row; the first one's is named. One whose expected value is no number
-    has operands that are none, and is the consequence of an earlier one.
+    Every finding that does not hold must have its divergence; the first one's is named. A finding whose expected value
+    is NaN follows from an earlier one, which gave it operands that are not numbers.
     """
-    from reports.divergences.explaining import explains
-
-    for item in items:
-        if item["verdict"] == "breaks" and item["findings"]:
-            first, *others = item["findings"]
-            named = [explains(rows, item, finding) for finding in (first, *filter(own, others))]
-            item["explained"] = named[0] if all(named) else None
+    for record in records:
+        if record["verdict"] == Verdict.BREAKS and record["findings"]:
+            first, *others = record["findings"]
+            names = [explains(divergences, record, finding) for finding in (first, *filter(expects_a_number, others))]
+            record["explained"] = names[0] if all(names) else None
 
 
-def own(finding: Record) -> bool:
-    """Whether a finding is about its own equation: there is a number that it should be."""
+def expects_a_number(finding: FindingRecord) -> bool:
+    """Whether there is a number that the worst element should be; or no such element, so that the finding counts."""
     return finding["worst"] is None or not math.isnan(number(finding["worst"]["expected"]))

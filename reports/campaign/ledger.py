@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reference.audit import EQUATIONS
-from reports.campaign.standing import Check, Column, Item, Record, columns, severity
+from reports.campaign.standing import Check, Column, Item, columns, severity
 from reports.results.files import number
-from reports.results.verdicts import BREAKS, EXPLAINED
+from reports.results.records import FindingRecord
+from reports.results.verdicts import Verdict
 from reports.text.equations import LABELS, UNKNOWN
 from reports.text.wording import clipped, equation_text
 
@@ -27,9 +28,9 @@ class Peak:
 
 @dataclass(frozen=True)
 class Entry:
-    """One equation over everything that was audited for one column.
+    """One equation in one column, over all cells and training runs.
 
-    `worst` is over all but the breaks that a listed divergence explains, `explained` the worst of those; None for none.
+    `worst` leaves out the breaks that a listed divergence explains, `explained` is the worst of those.
     """
 
     worst: Peak | None
@@ -38,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """One equation, and its entry in each column: None where it was not checked."""
 
     equation: str
@@ -49,7 +50,7 @@ class Row:
 
     @property
     def elements(self) -> int:
-        """How many were compared, in all columns."""
+        """The numbers compared, in all columns."""
         return sum(entry.elements for entry in self.entries.values() if entry)
 
 
@@ -58,8 +59,8 @@ Ranked = tuple[tuple[bool, float], Check, Item]
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What an entry is made of."""
+class _EntryTally:
+    """What an entry is computed from."""
 
     worst: Ranked | None = None
     explained: Ranked | None = None
@@ -68,29 +69,29 @@ class _Tally:
     def add(self, check: Check, item: Item) -> None:
         self.elements += check.elements
         rank = check.rank
-        if item.stands == EXPLAINED and rank[0]:
+        if item.stands == Verdict.EXPLAINED and rank[0]:
             if self.explained is None or rank > self.explained[0]:
                 self.explained = rank, check, item
         elif self.worst is None or rank > self.worst[0]:
             self.worst = rank, check, item
 
 
-def ledger(found: Sequence[Item]) -> list[Row]:
-    """A row an equation, in the note's order; an equation that the note does not have comes last."""
-    tallies: dict[str, dict[Column, _Tally]] = {equation: {} for equation in EQUATIONS}
-    for item in found:
+def ledger(items: Sequence[Item]) -> list[LedgerRow]:
+    """A row for each equation, in the note's order; an equation that the note does not have comes last."""
+    tallies: dict[str, dict[Column, _EntryTally]] = {equation: {} for equation in EQUATIONS}
+    for item in items:
         column = item.column
         for equation, check in item.checks.items():
-            tallies.setdefault(equation, {}).setdefault(column, _Tally()).add(check, item)
-    heads, rows = columns(found), []
+            tallies.setdefault(equation, {}).setdefault(column, _EntryTally()).add(check, item)
+    heads, rows = columns(items), []
     for equation in (*EQUATIONS, *sorted(set(tallies) - set(EQUATIONS))):
         label = LABELS.get(equation, UNKNOWN)
         entries = {column: _entry(tallies[equation].get(column)) for column in heads}
-        rows.append(Row(equation, label.section, label.name, label.formula, entries))
+        rows.append(LedgerRow(equation, label.section, label.name, label.formula, entries))
     return rows
 
 
-def _entry(tally: _Tally | None) -> Entry | None:
+def _entry(tally: _EntryTally | None) -> Entry | None:
     return Entry(_peak(tally.worst), _peak(tally.explained), tally.elements) if tally else None
 
 
@@ -109,22 +110,22 @@ class Break:
     """A cell or training run that breaks, and its first finding that does not hold, if it has one."""
 
     item: Item
-    finding: Record | None
+    finding: FindingRecord | None
 
     @property
     def ratio(self) -> float:
-        """Of the finding; NaN without one."""
+        """The ratio of the finding; NaN without one."""
         return number(self.finding["ratio"]) if self.finding else math.nan
 
     @property
     def cause(self) -> tuple[str, ...]:
-        """Breaks with one cause look alike: engine, dtype, equation or reason, and what explains them."""
+        """Breaks of one cause have the same engine, dtype, equation or reason, and divergence that explains them."""
         record = self.item.record
         if self.finding:
             what = equation_text(self.finding["equation"])
         else:
             what = re.sub(r"^(case|step) \d+: ", "", clipped(record["reason"]))
-        return *self.item.column, what, str(record.get("explained")) if self.item.stands == EXPLAINED else ""
+        return *self.item.column, what, str(record.get("explained")) if self.item.stands == Verdict.EXPLAINED else ""
 
 
 @dataclass(frozen=True)
@@ -135,26 +136,27 @@ class Cause:
 
     @property
     def lead(self) -> Break:
-        """The one to look at."""
+        """The break to look at."""
         return self.breaks[0]
 
     @property
     def rest(self) -> list[Break]:
-        """All others."""
+        """All other breaks."""
         return self.breaks[1:]
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of breaks."""
         return len(self.breaks)
 
 
-def causes(found: Iterable[Item], stands: str = BREAKS) -> list[Cause]:
-    """Most informative first: a number that can be looked at before a NaN, a NaN before no finding at all.
+def causes(items: Iterable[Item], stands: Verdict = Verdict.BREAKS) -> list[Cause]:
+    """The causes of breaks, or of explained breaks, the most informative first.
 
-    Within each, the largest ratio first.
+    A number that can be looked at comes before a NaN, a NaN before a break without a finding; within each, the largest
+    ratio comes first.
     """
-    broken = [Break(item, item.finding()) for item in found if item.stands == stands]
+    broken = [Break(item, item.finding()) for item in items if item.stands == stands]
     broken.sort(key=lambda b: (b.finding is None, math.isnan(b.ratio), -severity(b.ratio)))
     alike: dict[tuple[str, ...], list[Break]] = {}
     for b in broken:
@@ -162,15 +164,15 @@ def causes(found: Iterable[Item], stands: str = BREAKS) -> list[Cause]:
     return [Cause(same) for same in alike.values()]
 
 
-def in_common(found: Sequence[Break]) -> list[str]:
+def in_common(breaks: Sequence[Break]) -> list[str]:
     """What all of several breaks share: the first guess at their cause."""
-    if len(found) < 2:
+    if len(breaks) < 2:
         return []
-    shared = [
-        _shared(str(b.item.record[key]) for b in found) for key in ("engine", "dtype", "hidden", "output", "loss")
-    ]
-    equation = _shared(equation_text(b.finding["equation"]) if b.finding else "" for b in found)
-    layer = _shared(f"layer {b.finding['layer']}" if b.finding else "" for b in found)
+    records = [b.item.record for b in breaks]
+    names = [(r["engine"], r["dtype"], r["hidden"], r["output"], r["loss"]) for r in records]
+    shared = [_shared(of_all) for of_all in zip(*names, strict=True)]
+    equation = _shared(equation_text(b.finding["equation"]) if b.finding else "" for b in breaks)
+    layer = _shared(f"layer {b.finding['layer']}" if b.finding else "" for b in breaks)
     return [text for text in (*shared, equation, layer) if text]
 
 

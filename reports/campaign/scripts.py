@@ -1,13 +1,11 @@
 """Scripts that show a failing Case in NumPy, torch and JAX without any adapter."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from reference.activations import ACTIVATIONS
 from reference.case import Case
 from reference.losses import LOSSES
 from reports.divergences import reproducers
 from reports.results.files import number
+from reports.results.records import FindingRecord
 
 QUANTITIES = {
     "loss": ("1",),
@@ -30,8 +28,8 @@ from reference.network import trace
 
 case = read(Path(__file__).with_name({file!r}))
 with np.errstate(all="ignore"):
-    found = trace(case)
-print("the equations, in float64:", np.asarray({found})[{index}])
+    computed = trace(case)
+print("the equations, in float64:", np.asarray({number})[{index}])
 print({observed!r})
 print({expected!r})
 '''
@@ -63,7 +61,7 @@ losses = torch.stack([L_i(p, t).reshape(()) for p, t in zip({argument}[-1].split
 losses.mean().backward()
 loss, delta = losses.mean(), [len(x) * each.grad for each in z]
 dW, db = [each.grad for each in W], [each.grad for each in b]
-print("torch:", {found}[{index}].item())
+print("torch:", {number}[{index}].item())
 print({observed!r})
 print({expected!r})
 '''
@@ -103,20 +101,22 @@ def run(W, b, probes):
 probes = [jnp.zeros((len(x), len(b_l)), x.dtype) for b_l in b]
 ((loss, (z, a, losses)), (dW, db, d)) = jax.value_and_grad(run, (0, 1, 2), has_aux=True)(W, b, probes)
 delta = [len(x) * each for each in d]
-print("JAX:", float({found}[{index}]), {observed!r}, {expected!r}, sep="\\n")
+print("JAX:", float({number}[{index}]), {observed!r}, {expected!r}, sep="\\n")
 '''
 
 SCRIPTS = {"numpy": NUMPY, "torch": TORCH, "jax": JAX}
 
 
-def scripts(case: Case, file: str, engine: str, finding: Mapping[str, Any]) -> dict[str, str]:
-    """The scripts of a finding, by framework; one that lacks a function has none, NumPy has them all.
+def scripts(case: Case, file: str, engine: str, finding: FindingRecord) -> dict[str, str]:
+    """The scripts that compute the number in which a finding is worst, by framework.
 
-    `finding` is one of results.json; `file` the name of the Case's file.
+    A framework that lacks a function of the Case has no script; NumPy has them all. `file` is the name of the Case's
+    file.
     """
     worst = finding["worst"]
+    assert worst is not None
     quantity = next((name for name, equations in QUANTITIES.items() if finding["equation"] in equations), "loss")
-    observed, expected, allowed = (number(worst[side]) for side in ("observed", "expected", "allowed"))
+    observed, expected, allowed = number(worst["observed"]), number(worst["expected"]), number(worst["allowed"])
     layer = int(finding["layer"])
     common = {
         "title": f"({finding['equation']}) in layer {layer} at {worst['index']} of the Case in {file}.",
@@ -128,32 +128,32 @@ def scripts(case: Case, file: str, engine: str, finding: Mapping[str, Any]) -> d
     }
     index = ", ".join(map(str, worst["index"])) or "()"
     of_network = quantity in ("loss", "losses")
-    place = quantity if of_network else f"{quantity}[{layer - 1}]"  # in a list, whose first is of layer 1
-    in_trace = f"found.{quantity}" if of_network else f"found.{quantity}[{layer}]"
-    made = {"numpy": NUMPY.format(**common, found=in_trace, index=index)}
+    in_list = quantity if of_network else f"{quantity}[{layer - 1}]"  # whose first is of layer 1
+    in_trace = f"computed.{quantity}" if of_network else f"computed.{quantity}[{layer}]"
+    code = {"numpy": NUMPY.format(**common, number=in_trace, index=index)}
     for framework in ("torch", "jax"):
         functions = sources(case, framework)
         if functions is not None:
-            made[framework] = SCRIPTS[framework].format(**common, **functions, found=place, index=index)
-    return made
+            code[framework] = SCRIPTS[framework].format(**common, **functions, number=in_list, index=index)
+    return code
 
 
 def sources(case: Case, framework: str) -> dict[str, str] | None:
-    """The three functions of a Case in the framework's own words; None where it lacks one."""
+    """The three functions of a Case in the framework's own code; None where it lacks one."""
     of_activations, of_losses = reproducers.ACTIVATIONS[framework], reproducers.LOSSES[framework]
-    asked = (
+    roles = (
         ("hidden", of_activations, ACTIVATIONS),
         ("output", of_activations, ACTIVATIONS),
         ("loss", of_losses, LOSSES),
     )
-    found = {}
-    for role, table, functions in asked:
+    expressions = {}
+    for role, table, functions in roles:
         name = getattr(case, role)
         if name not in table:
             return None
         usual = functions[name].parameters
-        given = {**usual, **case.parameters.get(role, {})}
-        found[role] = table[name].format(**given)
-        if given != usual and found[role] == table[name].format(**usual):  # JAX's softplus has no β
+        of_case = {**usual, **case.parameters.get(role, {})}
+        expressions[role] = table[name].format(**of_case)
+        if of_case != usual and expressions[role] == table[name].format(**usual):  # JAX's softplus has no β
             return None
-    return found
+    return expressions

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from reference.audit import EQUATIONS
 from reports.campaign.ledger import Cause, causes
 from reports.campaign.standing import Column, Item
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.verdicts import Verdict
 from reports.text.wording import clipped, context, counted, equation_text, listing, numbers_text, spans
 
 NUMBERS = tuple(range(1, 15))
@@ -15,28 +15,33 @@ PARTS = {n: [equation for equation in EQUATIONS if re.fullmatch(rf"{n}[ab]?", eq
 """(7) is checked where (7a) and (7b) are."""
 
 
-def sentence(found: Sequence[Item]) -> str:
-    """The verdict on items."""
-    if not found:
+def sentence(items: Sequence[Item]) -> str:
+    """The verdict on cells and training runs."""
+    if not items:
         return "Nothing was audited: the results have no cells."
-    counts = Counter(item.stands for item in found)
-    if counts[BREAKS]:
-        return f"{_broken(causes(found))}{_explained(found)}."
-    if counts[HOLDS]:
-        return f"{_held(found)}{_explained(found)}{_left_out(found)}."
-    if counts[EXPLAINED]:
-        return f"Nothing holds{_explained(found)}{_left_out(found)}."
-    return f"Nothing was audited: none of the {_number_of(found)} was run."
+    counts = Counter(item.stands for item in items)
+    if counts[Verdict.BREAKS]:
+        return f"{_breaks_clause(causes(items))}{_explained_clause(items)}."
+    if counts[Verdict.HOLDS]:
+        return f"{_holds_clause(items)}{_explained_clause(items)}{_not_run_clause(items)}."
+    if counts[Verdict.EXPLAINED]:
+        return f"Nothing holds{_explained_clause(items)}{_not_run_clause(items)}."
+    return f"Nothing was audited: none of the {_counts(items)} was run."
 
 
-WITHOUT_A_NUMBER = {"crashed": "crashes", "timed-out": "runs out of time", "malformed": "gives no trace"}
-"""What an adapter does that gave nothing to compare."""
+WITHOUT_A_NUMBER: dict[str, str] = {
+    Verdict.CRASHED: "crashes",
+    Verdict.TIMED_OUT: "runs out of time",
+    Verdict.MALFORMED: "gives no trace",
+}
+"""What an adapter does that gives nothing to compare, by the verdict."""
 
 
-def _broken(found: Sequence[Cause]) -> str:
-    first = found[0].lead
-    rest = [b.item for cause in found for b in cause.breaks if b is not first]
-    more = [part.replace(" ", " more ", 1) for part in _parts(rest)]
+def _breaks_clause(of_causes: Sequence[Cause]) -> str:
+    """torch-eager breaks equation (14) in layer 2 (…), and 3 more cells break."""
+    first = of_causes[0].lead
+    rest = [b.item for cause in of_causes for b in cause.breaks if b is not first]
+    more = [part.replace(" ", " more ", 1) for part in _counts_by_kind(rest)]
     tail = f", and {listing(more)} {'breaks' if len(rest) == 1 else 'break'}" if rest else ""
     engine, where = first.item.record["engine"], f"({context(first.item.record)})"
     if finding := first.finding:
@@ -45,43 +50,47 @@ def _broken(found: Sequence[Cause]) -> str:
     return f"{engine} {does} {where}: {clipped(first.item.record['reason'])}{tail}"
 
 
-def _explained(found: Sequence[Item]) -> str:
-    listed = [item for item in found if item.stands == EXPLAINED]
-    verb = "breaks" if len(listed) == 1 else "break"
-    return f"; {_number_of(listed)} {verb} where a listed divergence explains it" if listed else ""
+def _explained_clause(items: Sequence[Item]) -> str:
+    """; 3 cells break where a listed divergence explains it."""
+    explained = [item for item in items if item.stands == Verdict.EXPLAINED]
+    verb = "breaks" if len(explained) == 1 else "break"
+    return f"; {_counts(explained)} {verb} where a listed divergence explains it" if explained else ""
 
 
-def _left_out(found: Sequence[Item]) -> str:
-    idle = [item for item in found if item.stands == NOT_RUN]
-    return f"; {_number_of(idle)} not run" if idle else ""
+def _not_run_clause(items: Sequence[Item]) -> str:
+    """; 168 cells and 2 training runs not run."""
+    not_run = [item for item in items if item.stands == Verdict.NOT_RUN]
+    return f"; {_counts(not_run)} not run" if not_run else ""
 
 
-def _number_of(found: Sequence[Item]) -> str:
+def _counts(items: Sequence[Item]) -> str:
     """4 cells and 1 training run."""
-    return listing(_parts(found))
+    return listing(_counts_by_kind(items))
 
 
-def _parts(found: Sequence[Item]) -> list[str]:
-    runs = sum(item.training for item in found)
-    return [counted(n, word) for n, word in ((len(found) - runs, "cell"), (runs, "training run")) if n]
+def _counts_by_kind(items: Sequence[Item]) -> list[str]:
+    """4 cells, and 1 training run, each where there is one."""
+    runs = sum(item.training for item in items)
+    return [counted(n, word) for n, word in ((len(items) - runs, "cell"), (runs, "training run")) if n]
 
 
-def _held(found: Sequence[Item]) -> str:
+def _holds_clause(items: Sequence[Item]) -> str:
+    """336 of 504 cells and all 4 of 4 training runs hold: …, what each engine computes."""
     parts = []
     for training, word in ((False, "cells"), (True, "training runs")):
-        stands = [item.stands for item in found if item.training is training]
+        stands = [item.stands for item in items if item.training is training]
         if stands:
-            n = stands.count(HOLDS)
+            n = stands.count(Verdict.HOLDS)
             parts.append(f"{'all ' if n == len(stands) else ''}{n:,} of {len(stands):,} {word}")
     text = listing(parts)
-    return f"{text[0].upper()}{text[1:]} hold: {', and '.join(_claims(found))}"
+    return f"{text[0].upper()}{text[1:]} hold: {', and '.join(_claims(items))}"
 
 
-def _claims(found: Sequence[Item]) -> Iterator[str]:
-    """What is said of each engine of which something held, engines of which the same is said together."""
+def _claims(items: Sequence[Item]) -> Iterator[str]:
+    """What each engine computes of which something holds; engines of which the same is claimed share a claim."""
     checked: dict[Column, set[str]] = {}
-    for item in found:
-        if item.stands == HOLDS:
+    for item in items:
+        if item.stands == Verdict.HOLDS:
             checked.setdefault(item.column, set()).update(item.checks)
     alike: dict[str, list[str]] = {}
     for engine in dict.fromkeys(engine for engine, _ in checked):

@@ -5,17 +5,15 @@ from dataclasses import replace
 
 from reference.case import Case
 
-# --- smaller Cases
 
-
-def smaller(case: Case, fails: Callable[[Case], bool]) -> Case:
-    """A smaller Case that still fails: fewer samples, fewer units, as long as one that is smaller does."""
-    while (found := next((each for each in reduced(case) if fails(each)), None)) is not None:
-        case = found
+def shrunk(case: Case, fails: Callable[[Case], bool]) -> Case:
+    """The Case with fewer samples and fewer units, as few as still make it fail."""
+    while (smaller := next((each for each in smaller_cases(case) if fails(each)), None)) is not None:
+        case = smaller
     return case
 
 
-def reduced(case: Case) -> Iterator[Case]:
+def smaller_cases(case: Case) -> Iterator[Case]:
     """Cases with half the samples, one sample less, and one hidden unit or input less."""
     rows = list(range(case.samples))
     halves = [rows[: len(rows) // 2], rows[len(rows) // 2 :]] if len(rows) > 1 else []

@@ -1,24 +1,20 @@
 """How each cell and training run stands; none is taken at its word."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reports.results.files import number
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.records import Cell, FindingRecord, ItemRecord, Results, TrainingRun
+from reports.results.verdicts import Verdict
 
-Record = dict[str, Any]
-Results = Mapping[str, Any]
 Column = tuple[str, str]
 """Engine and dtype."""
 
 
-# --- how a cell stands
-
-
 class Check(NamedTuple):
-    """One equation in one cell: the worst ratio of its layers and cases, its layer, how many numbers were compared."""
+    """One equation in one cell: the worst ratio of its layers and Cases, its layer, how many numbers were compared."""
 
     ratio: float
     layer: int
@@ -39,9 +35,9 @@ class Check(NamedTuple):
 class Item:
     """A cell or training run, its checks by equation in the order of the computation, and how it stands."""
 
-    record: Record
+    record: Cell | TrainingRun
     checks: dict[str, Check]
-    stands: str
+    stands: Verdict
     training: bool
 
     @property
@@ -49,53 +45,63 @@ class Item:
         """Engine and dtype."""
         return self.record["engine"], self.record["dtype"]
 
-    def finding(self) -> Record | None:
+    def finding(self) -> FindingRecord | None:
         """The first finding that does not hold; without one, the first check that does not, as a finding."""
         for finding in self.record["findings"]:
-            if not _check(finding).holds:
-                return dict(finding)
+            if not check_of(finding).holds:
+                return finding
         for equation, check in self.checks.items():
             if not check.holds:
-                return {"equation": equation, **check._asdict(), "worst": None}
+                return {
+                    "equation": equation,
+                    "layer": check.layer,
+                    "ratio": check.ratio,
+                    "elements": check.elements,
+                    "worst": None,
+                }
         return None
 
 
 def items(results: Results) -> list[Item]:
-    """Every cell, then every training run; none is taken at its word, that it holds or that something explains it."""
+    """Every cell, then every training run, and how each stands, whatever it says itself."""
     listed = {str(row["id"]) for row in results.get("divergences") or []}
-    return [
-        Item(record, found, standing(record, found, listed), training)
-        for key, training in (("cells", False), ("training", True))
-        for record in results[key]
-        for found in [checks(record)]
-    ]
+    cells = [item(record, listed, training=False) for record in results["cells"]]
+    return [*cells, *(item(record, listed, training=True) for record in results["training"])]
 
 
-def checks(record: Record) -> dict[str, Check]:
-    """What was checked in a cell; where a finding does not hold, it counts, whatever `checked` says."""
-    found = {
+def item(record: Cell | TrainingRun, listed: Collection[str], training: bool) -> Item:
+    """A cell or training run beside the ids of the divergences that are listed."""
+    of_record = checks(record)
+    return Item(record, of_record, standing(record, of_record, listed), training)
+
+
+def checks(record: ItemRecord) -> dict[str, Check]:
+    """The checks of a cell by equation; a finding that does not hold counts, whatever `checked` says."""
+    by_equation = {
         equation: Check(number(ratio), int(layer), int(elements))
         for equation, (ratio, layer, elements) in record["checked"].items()
     }
     for finding in record["findings"]:
-        equation, check = str(finding["equation"]), _check(finding)
-        if not check.holds and (equation not in found or found[equation].holds):
-            found[equation] = check
-    return found
+        equation, check = str(finding["equation"]), check_of(finding)
+        if not check.holds and (equation not in by_equation or by_equation[equation].holds):
+            by_equation[equation] = check
+    return by_equation
 
 
-def _check(finding: Record) -> Check:
+def check_of(finding: FindingRecord) -> Check:
+    """A finding as a check."""
     return Check(number(finding["ratio"]), int(finding["layer"]), int(finding["elements"]))
 
 
-def standing(record: Record, found: dict[str, Check], listed: Collection[str]) -> str:
+def standing(record: ItemRecord, by_equation: dict[str, Check], listed: Collection[str]) -> Verdict:
     """How a cell stands. One that holds must have checks, and each must hold; only a listed row explains a break."""
-    broken = not all(check.holds for check in found.values())
-    if record["verdict"] == NOT_RUN and not broken:
-        return NOT_RUN
-    if record["verdict"] == HOLDS and found and not broken:
-        return HOLDS
-    return EXPLAINED if record["verdict"] == BREAKS and record.get("explained") in listed else BREAKS
+    broken = not all(check.holds for check in by_equation.values())
+    if record["verdict"] == Verdict.NOT_RUN and not broken:
+        return Verdict.NOT_RUN
+    if record["verdict"] == Verdict.HOLDS and by_equation and not broken:
+        return Verdict.HOLDS
+    explained = record["verdict"] == Verdict.BREAKS and record.get("explained") in listed
+    return Verdict.EXPLAINED if explained else Verdict.BREAKS
 
 
 def severity(ratio: float) -> float:
@@ -103,8 +109,19 @@ def severity(ratio: float) -> float:
     return math.inf if math.isnan(ratio) else min(ratio, 1e308)
 
 
-def columns(found: Iterable[Item]) -> list[Column]:
+def columns(items: Iterable[Item]) -> list[Column]:
     """Every (engine, dtype), engines in the order in which they appear."""
-    pairs = list(dict.fromkeys(item.column for item in found))
+    pairs = list(dict.fromkeys(item.column for item in items))
     engines = list(dict.fromkeys(engine for engine, _ in pairs))
     return sorted(pairs, key=lambda pair: engines.index(pair[0]))
+
+
+def worst_check(items: Sequence[Item]) -> tuple[str, Check] | None:
+    """The worst check and its equation, but for those of breaks that a listed divergence explains."""
+    counting = (
+        (equation, check)
+        for item in items
+        for equation, check in item.checks.items()
+        if check.holds or item.stands != Verdict.EXPLAINED
+    )
+    return max(counting, key=lambda pair: pair[1].rank, default=None)

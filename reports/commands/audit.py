@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -19,11 +18,13 @@ from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
 from reports.campaign.failing_cases import save_failures
 from reports.campaign.shares import Share
+from reports.campaign.summary import summarise
 from reports.campaign.times import times
 from reports.commands import options as shared
 from reports.commands.options import UsageError
 from reports.results import files
 from reports.results.environment import environment
+from reports.results.records import Measurements, RequestRecord, Results
 from reports.running.workers import Limits
 from reports.text.console import say
 from reports.text.progress import progress
@@ -76,14 +77,14 @@ def audit(options: argparse.Namespace, console: Console) -> int:
     request = request_of(options)
     folder = files.writable(options.out)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    adapters = campaign.asked(tuple(request.combinations), options.device, request.limits, options.workers)
+    adapters = campaign.adapter_infos(tuple(request.combinations), options.device, request.limits, options.workers)
     parts = one_case(options, request) if options.case else whole_campaign(options, request, adapters, folder, console)
     seconds = time.perf_counter() - clock
     devices = {adapter.name: adapter.device for adapter in adapters.values()}
     flags = {name: value for adapter in adapters.values() for name, value in adapter.flags.items()}
     about = environment(devices, options.seed, started, seconds, flags)
     chapters, notices = files.carried(folder / "results.json", about)
-    results = {
+    results: Results = {
         "schema": files.SCHEMA,
         "environment": about,
         "request": request_record(request, tuple(devices)),
@@ -97,13 +98,14 @@ def audit(options: argparse.Namespace, console: Console) -> int:
     return conclude(results, folder / "results.json", notices, console)
 
 
-def conclude(results: dict[str, Any], path: Path, notices: Sequence[str], console: Console) -> int:
+def conclude(results: Results, path: Path, notices: Sequence[str], console: Console) -> int:
     """Print what the results of a campaign say; the exit status."""
     results = files.jsonable(results)
     for line in notices:
         say(console, line)
-    console.print(terminal.summary(results))
-    for line in terminal.breaks(results):
+    summary = summarise(results)
+    console.print(terminal.summary_table(summary))
+    for line in terminal.break_lines(summary):
         say(console, line, style="red")
     say(console, verdict(results))
     say(console, f"{path} written in {results['environment']['seconds']:.0f} s")
@@ -130,9 +132,9 @@ def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]
     return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
 
 
-def request_of(options: argparse.Namespace) -> campaign.Request:
+def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
     """What the options ask for."""
-    return campaign.Request(
+    return campaign.CampaignRequest(
         {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
         options.device,
         tuple(options.dtypes),
@@ -146,7 +148,7 @@ def request_of(options: argparse.Namespace) -> campaign.Request:
     )
 
 
-def request_record(request: campaign.Request, engines: Sequence[str]) -> dict[str, Any]:
+def request_record(request: campaign.CampaignRequest, engines: Sequence[str]) -> RequestRecord:
     """The request as it stands in results.json."""
     return {
         "engines": list(engines),
@@ -162,7 +164,7 @@ def request_record(request: campaign.Request, engines: Sequence[str]) -> dict[st
 # --- what is measured
 
 
-def one_case(options: argparse.Namespace, request: campaign.Request) -> dict[str, Any]:
+def one_case(options: argparse.Namespace, request: campaign.CampaignRequest) -> Measurements:
     """The one Case of a file in every engine."""
     case = read(options.case)
     names = Combination(case.hidden, case.output, case.loss)
@@ -173,16 +175,16 @@ def one_case(options: argparse.Namespace, request: campaign.Request) -> dict[str
 
 def whole_campaign(
     options: argparse.Namespace,
-    request: campaign.Request,
-    adapters: dict[str, campaign.Asked],
+    request: campaign.CampaignRequest,
+    adapters: dict[str, campaign.AdapterInfo],
     folder: Path,
     console: Console,
-) -> dict[str, Any]:
+) -> Measurements:
     """Every cell, training run and divergence, in worker processes."""
     names = {spec: adapter.name for spec, adapter in adapters.items()}
-    tasks = campaign.tasks(request, names)
-    runs = sum(map(campaign.is_run, tasks))
-    cells = sum(len(task.keys) for task in tasks) - runs
+    jobs = campaign.keyed_jobs(request, names)
+    runs = sum(job.trains for job in jobs)
+    cells = sum(len(job.keys) for job in jobs) - runs
     part = "" if request.share.of == 1 else f"share {request.share}: "
     say(console, f"seed {request.seed}: {part}{cells} cells, {runs} training runs, {options.workers} workers")
     with progress(console) as bar:

@@ -45,7 +45,7 @@ def chapter(
     folder = files.writable(options.out)
     path = folder / "results.json"
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    results = files.load(path) if path.exists() else files.empty(options.seed, started)
+    results: dict[str, Any] = {**(files.load(path) if path.exists() else files.empty(options.seed, started))}
     with progress(console, doing) as bar:
         task = bar.add_task("", total=None)
 

@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from adapters.contract import ENGINES
 from reference.case import choose
 from reference.rounding import DTYPES
 from reports.results.environment import cores
+from reports.running.engines import WITH_FUNCTIONS as WITH_FUNCTIONS
 
 BUILD = Path("reports/build")
 SEED = 2026
-
-WITH_FUNCTIONS = tuple(name for name in ENGINES if name != "jax-whole")
-"""Engines with functions of their own: jax-whole's are those of jax-jit."""
 
 
 class UsageError(ValueError):

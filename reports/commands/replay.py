@@ -8,7 +8,7 @@ from rich.console import Console
 from adapters.contract import ENGINES, load
 from reference.case import read
 from reports.campaign import terminal
-from reports.campaign.failing_cases import audited, is_off, save_smallest
+from reports.campaign.failing_cases import cell_of_case, first_number_off, save_smallest
 from reports.commands import options as shared
 from reports.results.verdicts import Verdict
 from reports.text.console import say
@@ -31,11 +31,11 @@ def replay(options: argparse.Namespace, console: Console) -> int:
     verdicts = []
     for spec in (*(options.engines or tuple(ENGINES)), *options.adapter):
         adapter = load(spec, options.device)
-        cell = audited(adapter, options.device, case)
+        cell = cell_of_case(adapter, options.device, case)
         verdicts.append(cell["verdict"])
-        for line in terminal.of_cell(cell):
+        for line in terminal.cell_lines(cell):
             say(console, line)
-        if options.out and is_off(cell):
+        if options.out and first_number_off(cell):
             written = save_smallest(options.out, options.case.stem, adapter, options.device, case)
             say(console, f"  written: {', '.join(map(str, written))}")
     if set(verdicts) == {Verdict.NOT_RUN}:

@@ -157,7 +157,7 @@ JOURNAL = "alarms.jsonl"
 def header(seed: int, device: str) -> dict[str, Any]:
     """The first line of a journal: what its chunks depend on."""
     about = {"schema": SCHEMA, "seed": seed, "device": device}
-    return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
+    return {**about, "source": source(__name__), **measured_with()}
 
 
 # --- the campaign

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from reports.campaign.standing import checks
 from reports.results.files import ResultsError, jsonable, number, write
+from reports.results.records import ItemRecord
 from reports.results.verdicts import BREAKS
 
 Record = dict[str, Any]
@@ -74,7 +75,7 @@ def environment_class(environment: Mapping[str, Any]) -> Record:
     }
 
 
-def line_of(record: Record) -> Record:
+def line_of(record: ItemRecord) -> Record:
     """Verdict, and the divergence that explains it; the step of the worst ratio; the elements compared."""
     line: Record = {"id": record["id"], "verdict": record["verdict"]}
     if record["verdict"] == BREAKS and record.get("explained"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from reports.gate.baseline import LOWEST, Baseline, Kinks, Lines
 from reports.gate.waivers import Waiver, expired, idle, waived
+from reports.results.records import ItemRecord
 from reports.results.verdicts import NOT_RUN
 
 Record = dict[str, Any]
@@ -57,7 +58,7 @@ class Outcome:
 
 
 def judged(
-    baseline: Baseline, now: Baseline, records: Sequence[Record], waivers: Sequence[Waiver], today: date
+    baseline: Baseline, now: Baseline, records: Sequence[ItemRecord], waivers: Sequence[Waiver], today: date
 ) -> Outcome:
     """A campaign held to its baseline; `records` are its cells and training runs, `now` the lines that they make."""
     by_id = {record["id"]: record for record in records}

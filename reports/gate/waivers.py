@@ -14,6 +14,7 @@ from typing import Any
 
 from reports.campaign.standing import Check, checks
 from reports.results.files import ResultsError
+from reports.results.records import ItemRecord
 
 Record = dict[str, Any]
 
@@ -84,12 +85,12 @@ def malformed(given: Record) -> str | None:
     return None
 
 
-def broken(record: Record) -> dict[str, Check]:
+def broken(record: ItemRecord) -> dict[str, Check]:
     """The checks of a cell that do not hold, by equation."""
     return {equation: check for equation, check in checks(record).items() if not check.holds}
 
 
-def waived(record: Record, waivers: Sequence[Waiver], today: date) -> bool:
+def waived(record: ItemRecord, waivers: Sequence[Waiver], today: date) -> bool:
     """Whether waivers let every break of a cell pass; it must have one."""
     found = broken(record)
     covered = [
@@ -104,7 +105,7 @@ def expired(waivers: Iterable[Waiver], today: date) -> list[Waiver]:
     return [waiver for waiver in waivers if today > waiver.expires]
 
 
-def idle(waivers: Iterable[Waiver], records: Sequence[Record]) -> list[Waiver]:
+def idle(waivers: Iterable[Waiver], records: Sequence[ItemRecord]) -> list[Waiver]:
     """Those that no longer apply: nothing breaks where they are."""
     breaks = [(record["id"], equation) for record in records for equation in broken(record)]
     return [waiver for waiver in waivers if not any(waiver.names(*at) for at in breaks)]

@@ -19,7 +19,8 @@ from statistics import median
 from typing import NamedTuple
 
 from reports.campaign.standing import Check, Item, severity
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.records import Role
+from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Verdict
 from reports.text.wording import counted, level, ratio_text, short_text, spaced
 
 RANKS = (NOT_RUN, HOLDS, EXPLAINED, BREAKS)
@@ -29,7 +30,7 @@ TELLING = {"hidden": ("a", "9", "14"), "loss": ("8", "9")}
 """The equations in which the functions of a tile stand; those of the products tell no function from another."""
 
 TITLES = {"hidden": "{} → {}", "loss": "{} of {}"}
-OTHERS = {"hidden": "loss", "loss": "hidden"}
+OTHERS: dict[str, Role] = {"hidden": "loss", "loss": "hidden"}
 """By what a line is of: how a tile on it is called, and what it is taken over."""
 
 MARKS: dict[str, str] = {BREAKS: "✕", EXPLAINED: "≠"}
@@ -103,7 +104,7 @@ def engines(found: Iterable[Item]) -> list[Engine]:
     drawn: list[Engine] = []
     for name in dict.fromkeys(r.item.column[0] for r in readings):
         own = [r for r in readings if r.item.column[0] == name]
-        outputs, hidden, losses = (_names(own, key) for key in ("output", "hidden", "loss"))
+        outputs, hidden, losses = _names(own, "output"), _names(own, "hidden"), _names(own, "loss")
         maps = []
         for dtype in dict.fromkeys(r.item.column[1] for r in own):
             of_dtype = [r for r in own if r.item.column[1] == dtype]
@@ -119,11 +120,11 @@ def engines(found: Iterable[Item]) -> list[Engine]:
     return drawn
 
 
-def _names(readings: Iterable[Reading], key: str) -> list[str]:
+def _names(readings: Iterable[Reading], key: Role) -> list[str]:
     return list(dict.fromkeys(r.item.record[key] for r in readings))
 
 
-def _lines(readings: Sequence[Reading], names: Sequence[str], outputs: Sequence[str], key: str) -> list[Line]:
+def _lines(readings: Sequence[Reading], names: Sequence[str], outputs: Sequence[str], key: Role) -> list[Line]:
     """A line for each hidden activation over all losses, or for each loss over all hidden activations."""
     groups: dict[tuple[str, str], list[Reading]] = {}
     for r in readings:
@@ -155,7 +156,7 @@ def reading(item: Item) -> Reading:
     return Reading(item, equation, check)
 
 
-def tile(group: Sequence[Reading], name: str, others: Sequence[str], telling: Collection[str]) -> Tile:
+def tile(group: Sequence[Reading], name: str, others: Sequence[Role], telling: Collection[str]) -> Tile:
     """A group of cells: marked as the worst of them, with the ratio that it breaks by or the typical one.
 
     The tooltip says where the worst is, by those other keys of the cell, and how all of them stand.
@@ -189,7 +190,7 @@ def typical(group: Iterable[Reading], telling: Collection[str]) -> float:
     return median(ratios)
 
 
-def _worst_text(worst: Reading, others: Sequence[str]) -> str:
+def _worst_text(worst: Reading, others: Sequence[Role]) -> str:
     """0.90 in (14), layer 2, hinge."""
     record = worst.item.record
     if not worst.check:
@@ -206,7 +207,7 @@ def _reasons_text(group: Iterable[Reading]) -> str:
     return f"{reasons.most_common(1)[0][0]}{more}"
 
 
-def counts_text(counts: Counter[str]) -> str:
+def counts_text(counts: Counter[Verdict]) -> str:
     """9 cells hold; or of several kinds, 9 cells: 7 hold, 1 breaks, 1 not run."""
     total = counts.total()
     kinds = (

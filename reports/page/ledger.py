@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reference.audit import EQUATIONS
-from reports.campaign.ledger import Row
+from reports.campaign.ledger import LedgerRow
 from reports.campaign.standing import Column, Item, columns
 from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 
@@ -16,12 +16,12 @@ class Ledger:
 
     columns: list[Column]
     standings: dict[str, dict[Column, int]]
-    sections: dict[str, list[Row]]
+    sections: dict[str, list[LedgerRow]]
 
 
-def ledger(found: Sequence[Item], rows: Iterable[Row]) -> Ledger:
+def ledger(found: Sequence[Item], rows: Iterable[LedgerRow]) -> Ledger:
     """The ledger of items; an equation that the note does not have has a row where something was compared."""
-    sections: dict[str, list[Row]] = {}
+    sections: dict[str, list[LedgerRow]] = {}
     for row in rows:
         if row.equation in EQUATIONS or row.elements:
             sections.setdefault(row.section, []).append(row)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from reports.campaign.standing import Item
+from reports.results.records import Role
 from reports.results.verdicts import NOT_RUN
 from reports.text.wording import listing
 
@@ -14,7 +15,7 @@ MISSING = re.compile(r"\S+ has no (?P<role>hidden activation|output activation|l
 MISSING_WITH = re.compile(r"\S+ has no (?P<function>\w+) with (?P<parameter>.+)")
 """How adapters say that they lack a function, or lack it with some parameter."""
 
-ROLES = {"hidden activation": "hidden", "output activation": "output", "loss": "loss"}
+ROLES: dict[str, Role] = {"hidden activation": "hidden", "output activation": "output", "loss": "loss"}
 """The key of a cell by what its function there is called."""
 
 

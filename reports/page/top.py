@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.campaign.ledger import Row
+from reports.campaign.ledger import LedgerRow
 from reports.campaign.standing import Item, severity
 from reports.page import faults, trajectories
 from reports.page.figures import Figure
@@ -44,7 +44,7 @@ def seal(
     return Seal(NOT_RUN, "–", "nothing audited")
 
 
-def key_figures(results: Results, found: Sequence[Item], rows: Sequence[Row]) -> list[Figure]:
+def key_figures(results: Results, found: Sequence[Item], rows: Sequence[LedgerRow]) -> list[Figure]:
     """Cells, elements compared, the worst ratio that no divergence explains, and the time."""
     counts = Counter(item.stands for item in found if not item.training)
     kinds = (

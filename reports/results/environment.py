@@ -6,19 +6,20 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_info
+
+from reports.results.records import Environment
 
 PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes", "scikit-learn")
 
 
 def environment(
     devices: Mapping[str, str], seed: int, started: str, seconds: float, elsewhere: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> Environment:
     """Versions, processor, BLAS and its threads, the device of each adapter, precision flags, seed.
 
-    `elsewhere` are the flags of processes that loaded a framework.
+    `elsewhere` holds the flags of other processes, which loaded a framework.
     """
     return {
         "python": platform.python_version(),
@@ -50,7 +51,7 @@ def cores() -> int:
 
 
 def version(package: str) -> str:
-    """The installed version, or that there is none."""
+    """The installed version of a package, or "not installed"."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -58,7 +59,7 @@ def version(package: str) -> str:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, or its architecture where the system does not give a name."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(errors="replace").splitlines():
@@ -68,17 +69,16 @@ def processor() -> str:
 
 
 def flags() -> dict[str, str]:
-    """The settings that decide precision, of the frameworks that are loaded, and the variables that choose kernels."""
-    found = {
-        name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "XLA_FLAGS") if name in os.environ
-    }
+    """Settings of the frameworks that are loaded which decide precision, and the variables that choose kernels."""
+    variables = ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "XLA_FLAGS")
+    settings = {name: os.environ[name] for name in variables if name in os.environ}
     if torch := sys.modules.get("torch"):
-        found["torch float32 matmul precision"] = torch.get_float32_matmul_precision()
-        found["torch cuda.matmul.allow_tf32"] = str(torch.backends.cuda.matmul.allow_tf32)
-        found["torch threads"] = str(torch.get_num_threads())
+        settings["torch float32 matmul precision"] = torch.get_float32_matmul_precision()
+        settings["torch cuda.matmul.allow_tf32"] = str(torch.backends.cuda.matmul.allow_tf32)
+        settings["torch threads"] = str(torch.get_num_threads())
         if torch.cuda.is_available():
-            found["GPU"] = torch.cuda.get_device_name()
+            settings["GPU"] = torch.cuda.get_device_name()
     if jax := sys.modules.get("jax"):
         for name in ("jax_enable_x64", "jax_default_matmul_precision"):
-            found[name] = str(getattr(jax.config, name))
-    return found
+            settings[name] = str(getattr(jax.config, name))
+    return settings

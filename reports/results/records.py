@@ -3,22 +3,28 @@
 The chapters on seeded faults and on trajectories have modules of their own.
 """
 
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-Record = dict[str, Any]
+if TYPE_CHECKING:  # they import this module
+    from reports.results.fault_records import FaultsChapter
+    from reports.results.trajectory_records import Trajectories
 
 Number = float | str
-"""A number as JSON has it: "NaN", "Infinity" and "-Infinity" are strings in a file; `reports.results.files.number`."""
+"""A number as JSON has it, with strings for NaN and what is infinite; `reports.results.files.number` reads it."""
+
+Role = Literal["hidden", "output", "loss"]
+"""The key of a function of a cell."""
 
 Checked = dict[str, tuple[Number, int, int]]
 """By equation: the worst ratio, the layer where it is, and the elements compared."""
 
 
-class Worst(TypedDict):
-    """The element with the largest ratio: the Case or step in which it is, its index, and both sides."""
+class WorstElement(TypedDict):
+    """The element with the largest ratio: its Case or step, its index, both sides, and what is allowed."""
 
     case: int
-    index: list[int]
+    index: Sequence[int]
     observed: Number
     expected: Number
     allowed: Number
@@ -31,11 +37,11 @@ class FindingRecord(TypedDict):
     layer: int
     ratio: Number
     elements: int
-    worst: Worst | None
+    worst: WorstElement | None
     diagnosis: NotRequired[str | None]
 
 
-class About(TypedDict):
+class Subject(TypedDict):
     """What was audited."""
 
     engine: str
@@ -47,7 +53,7 @@ class About(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What was found: the verdict, why there is none, and every check."""
+    """The outcome of an audit: the verdict, the reason if there is one, every check, and findings that do not hold."""
 
     verdict: str
     reason: str | None
@@ -59,7 +65,7 @@ class Outcome(TypedDict):
 
 
 class Spent(TypedDict):
-    """The seconds of a cell by what they went to, and the programs compiled."""
+    """The seconds of each part of a cell, and the programs compiled."""
 
     compile: float
     programs: int
@@ -68,20 +74,20 @@ class Spent(TypedDict):
     experiments: float
 
 
-class Item(About, Outcome):
+class ItemRecord(Subject, Outcome):
     """What a cell and a training run have in common."""
 
     id: str
 
 
-class Cell(Item):
+class Cell(ItemRecord):
     """A combination on one engine and dtype, audited over several Cases; `spent` until the times are summed."""
 
     cases: int
     spent: NotRequired[Spent]
 
 
-class TrainingRun(Item):
+class TrainingRun(ItemRecord):
     """The campaign's training run on digits."""
 
     widths: list[int]
@@ -129,7 +135,7 @@ class Accuracy(TypedDict):
 
 
 class WithoutReuse(TypedDict):
-    """What compiling a program for every cell would have cost."""
+    """The seconds and programs of compiling one for every cell, as estimated, and the programs that were compiled."""
 
     seconds: float
     programs: int
@@ -138,7 +144,7 @@ class WithoutReuse(TypedDict):
 
 
 class Times(TypedDict):
-    """How the time of the cells divides: seconds by engine and part."""
+    """The seconds of all cells by engine and part, and the workers that they were spent in."""
 
     seconds: dict[str, dict[str, float]]
     workers: int
@@ -146,7 +152,7 @@ class Times(TypedDict):
 
 
 class Blas(TypedDict):
-    """A BLAS or OpenMP library that is loaded, and its threads."""
+    """A BLAS or OpenMP library that is loaded, and its number of threads."""
 
     name: str | None
     version: str | None
@@ -171,8 +177,8 @@ class Environment(TypedDict):
     seconds: float
 
 
-class Request(TypedDict, total=False):
-    """What a campaign was asked for; empty where there was none."""
+class RequestRecord(TypedDict, total=False):
+    """The request of a campaign; empty without one."""
 
     engines: list[str]
     dtypes: list[str]
@@ -183,16 +189,26 @@ class Request(TypedDict, total=False):
     share: str
 
 
-class Results(TypedDict):
-    """results.json; the chapters are there where they were measured."""
+class Measurements(TypedDict):
+    """The chapters of a campaign; the last two are not there where a single Case was audited."""
 
-    schema: str
-    environment: Environment
-    request: Request
     cells: list[Cell]
     training: list[TrainingRun]
     times: Times | None
     divergences: NotRequired[list[Divergence]]
     accuracy: NotRequired[list[Accuracy]]
-    faults: NotRequired[Any]
-    trajectories: NotRequired[Any]
+
+
+class Chapters(TypedDict, total=False):
+    """The chapters that are measured apart from a campaign, each with an environment of its own."""
+
+    faults: "FaultsChapter"
+    trajectories: "Trajectories"
+
+
+class Results(Measurements, Chapters):
+    """results.json; a chapter is there where it was measured."""
+
+    schema: str
+    environment: Environment
+    request: RequestRecord

@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
-from reports.results.records import Checked, Environment, FindingRecord, Item, Number
+from reports.results.records import Checked, Environment, FindingRecord, ItemRecord, Number
 
 Curves = dict[str, list[Number]]
 """By name, a number a step; of the validation, a number an epoch."""
@@ -48,7 +48,7 @@ class ClippingRecord(TypedDict):
     limit: float
 
 
-class TrajectoryRun(Item):
+class TrajectoryRun(ItemRecord):
     """A training run: what is trained and how, what was found in its steps, and how far it went from the reference."""
 
     task: str

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from adapters.contract import FAILURES, Adapter, compilation, describe
 from reference.audit import MalformedTrace
 from reference.cases import Combination
-from reports.results.records import Record
+from reports.results.records import Outcome, Spent, Subject
+from reports.results.verdicts import Verdict
 from reports.running.tally import Tally
 from reports.running.workers import Failure
 
@@ -16,11 +17,12 @@ class Clock:
     """Where the time of a cell goes: each part is timed by `clock("part")`, compilation by the engine itself."""
 
     def __init__(self, adapter: Adapter) -> None:
-        self.adapter, self.seconds, self.started = adapter, {"engine": 0.0, "audit": 0.0, "experiments": 0.0}, seconds()
+        self.adapter, self.started = adapter, seconds()
+        self.seconds = {"engine": 0.0, "audit": 0.0, "experiments": 0.0}
         self.compiled = self.compilation()
 
     def compilation(self) -> tuple[float, int]:
-        """What the engine has compiled until now: nothing, where it fails to say."""
+        """The seconds and programs that the engine has compiled until now; 0 where it fails to say."""
         try:
             spent, programs = compilation(self.adapter)
             return float(spent), int(programs)
@@ -29,19 +31,27 @@ class Clock:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
+        """Add the time of the block to a part, without the compilation in it."""
         started, compiled = seconds(), self.compilation()[0]
         try:
             yield
         finally:
             self.seconds[part] += seconds() - started - (self.compilation()[0] - compiled)
 
-    def record(self) -> Record:
-        """Seconds of each part, and the programs compiled."""
-        spent, programs = (now - before for now, before in zip(self.compilation(), self.compiled, strict=True))
-        return {"compile": spent, "programs": programs, **self.seconds}
+    def record(self) -> Spent:
+        """The seconds of each part, and the programs compiled."""
+        (spent, programs), (spent_before, programs_before) = self.compilation(), self.compiled
+        return {
+            "compile": spent - spent_before,
+            "programs": programs - programs_before,
+            "engine": self.seconds["engine"],
+            "audit": self.seconds["audit"],
+            "experiments": self.seconds["experiments"],
+        }
 
 
 def seconds() -> float:
+    """A clock that never goes back."""
     return time.perf_counter()
 
 
@@ -50,23 +60,31 @@ def cell_id(engine: str, device: str, dtype: str, *names: str) -> str:
     return "/".join((engine, device, dtype, *names))
 
 
-def failure(error: BaseException, where: str) -> tuple[str, str]:
-    """The verdict and the reason where an adapter raised something, or gave what is no trace."""
-    if isinstance(error, MalformedTrace):
-        return "malformed", f"{where}: {error}"
-    return "crashed", f"{where}: {describe(error)}"
-
-
-def about(engine: str, device: str, dtype: str, names: Combination) -> Record:
-    """What was audited, as it stands in results.json."""
-    return {"engine": engine, "device": device, "dtype": dtype, **names._asdict()}
-
-
-def outcome(tally: Tally, verdict: str | None, reason: str | None, clock: Clock) -> Record:
-    """What was found, as it stands in results.json; a finding that does not hold decides before anything else."""
-    broken = tally.broken()
+def subject(engine: str, device: str, dtype: str, names: Combination) -> Subject:
+    """What was audited, as results.json has it."""
     return {
-        "verdict": "breaks" if broken else verdict or ("holds" if tally.holds() else "breaks"),
+        "engine": engine,
+        "device": device,
+        "dtype": dtype,
+        "hidden": names.hidden,
+        "output": names.output,
+        "loss": names.loss,
+    }
+
+
+def verdict_on_error(error: BaseException, where: str) -> tuple[Verdict, str]:
+    """The verdict and the reason where an adapter raises something, or gives what is not a trace."""
+    if isinstance(error, MalformedTrace):
+        return Verdict.MALFORMED, f"{where}: {error}"
+    return Verdict.CRASHED, f"{where}: {describe(error)}"
+
+
+def outcome_of(tally: Tally, verdict: Verdict | None, reason: str | None, clock: Clock) -> Outcome:
+    """The outcome of an audit, as results.json has it; a finding that does not hold decides before anything else."""
+    broken = tally.broken()
+    of_tally = Verdict.HOLDS if tally.holds() else Verdict.BREAKS
+    return {
+        "verdict": Verdict.BREAKS if broken else verdict or of_tally,
         "reason": reason,
         "elements": sum(tally.elements.values()),
         "seconds": round(seconds() - clock.started, 6),
@@ -76,7 +94,14 @@ def outcome(tally: Tally, verdict: str | None, reason: str | None, clock: Clock)
     }
 
 
-def nothing(failure: Failure) -> Record:
-    """What is found where there is no record, as it stands in results.json."""
-    found = {"elements": 0, "seconds": 0.0, "checked": {}, "findings": [], "explained": None}
-    return {"verdict": failure.verdict, "reason": failure.reason, **found}
+def outcome_of_failure(failure: Failure) -> Outcome:
+    """The outcome where a worker gave no record, as results.json has it."""
+    return {
+        "verdict": failure.verdict,
+        "reason": failure.reason,
+        "elements": 0,
+        "seconds": 0.0,
+        "checked": {},
+        "findings": [],
+        "explained": None,
+    }

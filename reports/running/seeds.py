@@ -4,8 +4,6 @@ import zlib
 
 import numpy as np
 
-# --- cells
-
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """The generator of one draw: it depends on the seed and the names alone, not on what else is drawn."""

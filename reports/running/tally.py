@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-from reference.audit import Finding
-from reports.results.records import Record
-
-# --- what is found in a cell
+from reference.audit import Finding, Worst
+from reports.results.records import Checked, FindingRecord, WorstElement
 
 
 @dataclass
@@ -25,7 +22,7 @@ class Tally:
     def add(
         self, findings: Iterable[Finding], case: int, diagnosis: Callable[[Finding], str | None] = lambda finding: None
     ) -> float:
-        """Take findings in; the largest ratio among them. `diagnosis` is asked about those that do not hold."""
+        """Take findings in, those that do not hold with their `diagnosis`; gives the largest ratio among them."""
         largest = 0.0
         for finding in findings:
             key = finding.equation, finding.layer
@@ -41,18 +38,19 @@ class Tally:
         """Whether there are findings, and all of them hold."""
         return bool(self.worst) and all(finding.holds for finding, _ in self.worst.values())
 
-    def checked(self) -> dict[str, list[Any]]:
-        """Of every equation: the worst ratio, to four digits, the layer where it is, and the elements compared."""
-        found: dict[str, list[Any]] = {}
+    def checked(self) -> Checked:
+        """By equation: the worst ratio, to four digits, the layer where it is, and the elements compared."""
+        worst: dict[str, tuple[float, int]] = {}
+        elements: dict[str, int] = {}
         for (equation, layer), (finding, _) in sorted(self.worst.items(), key=lambda item: -badness(item[1][0])):
-            of_equation = found.setdefault(equation, [shortened(finding.ratio), layer, 0])
-            of_equation[2] += self.elements[equation, layer]
-        return {equation: found[equation] for equation, _ in self.worst}
+            worst.setdefault(equation, (shortened(finding.ratio), layer))
+            elements[equation] = elements.get(equation, 0) + self.elements[equation, layer]
+        return {equation: (*worst[equation], elements[equation]) for equation, _ in self.worst}
 
-    def broken(self) -> list[Record]:
-        """The findings that do not hold."""
+    def broken(self) -> list[FindingRecord]:
+        """The findings that do not hold, as results.json has them."""
         return [
-            record(finding, case, self.elements[key], self.diagnoses[key])
+            finding_record(finding, case, self.elements[key], self.diagnoses[key])
             for key, (finding, case) in self.worst.items()
             if not finding.holds
         ]
@@ -67,18 +65,28 @@ def shortened(ratio: float) -> float:
 
 
 def badness(finding: Finding) -> float:
-    """A ratio that orders: what compared nothing, and NaN, are worse than any number."""
+    """The ratio by which findings are ordered: NaN, and a finding that compared nothing, are worse than any number."""
     return math.inf if finding.elements == 0 or math.isnan(finding.ratio) else finding.ratio
 
 
-def record(finding: Finding, case: int, elements: int, diagnosis: str | None = None) -> Record:
-    """A finding as it stands in results.json."""
-    worst = None if finding.worst is None else {"case": case, **asdict(finding.worst)}
+def finding_record(finding: Finding, case: int, elements: int, diagnosis: str | None = None) -> FindingRecord:
+    """A finding as results.json has it; `case` is the Case or step in which it is worst."""
     return {
         "equation": finding.equation,
         "layer": finding.layer,
         "ratio": finding.ratio,
         "elements": elements,
-        "worst": worst,
+        "worst": None if finding.worst is None else element_record(finding.worst, case),
         "diagnosis": diagnosis,
+    }
+
+
+def element_record(worst: Worst, case: int) -> WorstElement:
+    """The element with the largest ratio, as results.json has it."""
+    return {
+        "case": case,
+        "index": worst.index,
+        "observed": worst.observed,
+        "expected": worst.expected,
+        "allowed": worst.allowed,
     }

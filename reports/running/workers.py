@@ -1,9 +1,9 @@
 """Worker processes that may hang, die, or take all memory: what one does costs the item that it was at, nothing else.
 
-A job is a piece of work that yields one record an item. Its worker sends each as it is made. One that stays away too
-long, holds too much memory, prints too much or dies is killed with all it started, and the item gets a record that says
-so; the rest of its job goes to a fresh worker. Each worker has one thread, so that numbers do not depend on how many
-workers there are, and what it prints goes to a file, whose end is quoted where it dies.
+A job is a piece of work that yields one record for each of its items. Its worker sends each record at once. A worker
+that takes too long, holds too much memory, prints too much or dies is killed with all it started, and the item gets a
+record that says so; the rest of its job goes to a fresh worker. Each worker has one thread, so that numbers do not
+depend on how many workers there are, and what it prints goes to a file, whose end is quoted if it dies.
 """
 
 import ctypes
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from adapters.contract import describe
-
-Record = dict[str, Any]
+from reports.results.verdicts import Verdict
+from reports.running.variables import environment_variables
 
 SETTINGS = {
     "OMP_NUM_THREADS": "1",
@@ -31,16 +31,16 @@ SETTINGS = {
     "MKL_NUM_THREADS": "1",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # by default one JAX process takes three quarters of a GPU's memory
 }
-"""The environment of every worker, beside what it inherits."""
+"""Environment variables of every worker, beside those that it inherits."""
 
 POLL = 0.1
-"""Seconds between two looks at what the workers hold."""
+"""Seconds between two checks of what the workers take."""
 
 MOST_PRINTED = 2**24
 """Bytes that an item may print."""
 
 QUOTED = 200
-"""Characters of what was printed last that are quoted."""
+"""Characters, of what was printed last, that are quoted."""
 
 
 class CampaignError(RuntimeError):
@@ -48,7 +48,7 @@ class CampaignError(RuntimeError):
 
 
 class Limits(NamedTuple):
-    """Of one item: seconds, and MiB that its worker may hold in memory (seen where the system has /proc)."""
+    """The limits of one item: seconds, and MiB that its worker may hold in memory (checked where there is a /proc)."""
 
     seconds: float
     memory: int
@@ -58,9 +58,9 @@ UNLIMITED = Limits(math.inf, 2**40)
 
 
 class Failure(NamedTuple):
-    """Why an item has no record: the verdict, and a line."""
+    """Why an item has no record: the verdict, and the reason on one line."""
 
-    verdict: str
+    verdict: Verdict
     reason: str
 
 
@@ -68,7 +68,7 @@ class Failure(NamedTuple):
 class Job:
     """Work for one worker: work(argument, i) yields the records of item i and of all after it, `count` in all.
 
-    `failed` makes the record of an item that has none.
+    `failed` gives the record of an item for which none came.
     """
 
     work: Callable[[Any, int], Iterator[Any]]
@@ -82,7 +82,7 @@ class Job:
 
 
 def serve(pipe: Connection, printed: str) -> None:
-    """Do the jobs that come, each from an item on, until the pipe closes; a child that an adapter forks ends here."""
+    """Do the jobs that the pipe brings, each from an item on, until it closes; a fork of it ends in `send`."""
     die_with_parent()
     os.setsid()
     file = os.open(printed, os.O_WRONLY | os.O_APPEND)
@@ -138,37 +138,32 @@ class Worker:
         os.close(descriptor)
         self.printed = Path(printed)
         self.process = context.Process(target=serve, args=(other, printed), daemon=True)
-        before = {name: os.environ.get(name) for name in SETTINGS}
-        os.environ.update(SETTINGS)
-        try:
+        with environment_variables(SETTINGS):
             self.process.start()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
         other.close()
         self.job: tuple[int, Job] | None = None
         self.item, self.since = 0, math.inf
 
     def begin(self, number: int, job: Job, item: int) -> None:
-        """Give it a job, from an item on; its seconds count from when it is ready."""
+        """Give it a job, from an item on; its seconds count once it is ready."""
         self.job, self.item, self.since = (number, job), item, math.inf
-        with suppress(OSError):  # one that has died is found so
+        with suppress(OSError):  # a worker that has died is noticed where its answer is read
             self.pipe.send((job.work, job.argument, item))
 
-    def too_much(self) -> Failure | None:
-        """What it takes that it may not."""
+    def over_limit(self) -> Failure | None:
+        """The limit that it exceeds, if it does."""
         assert self.job is not None
         limits = self.job[1].limits
         if time.monotonic() - self.since > limits.seconds:
-            return Failure("timed-out", f"it takes more than {limits.seconds:g} s")
+            return Failure(Verdict.TIMED_OUT, f"it takes more than {limits.seconds:g} s")
         if resident(self.process.pid) > limits.memory:
-            return Failure("crashed", f"it holds more than {limits.memory} MiB of memory")
+            return Failure(Verdict.CRASHED, f"it holds more than {limits.memory} MiB of memory")
         if self.printed.stat().st_size > MOST_PRINTED:
-            return Failure("crashed", f"it prints more than {MOST_PRINTED // 2**20} MiB")
+            return Failure(Verdict.CRASHED, f"it prints more than {MOST_PRINTED // 2**20} MiB")
         return None
 
     def end(self, patience: float = 1.0) -> Failure:
-        """Kill it and what it started; how it ended, if it did so by itself, for which it has some seconds."""
+        """Kill it and what it started; gives how it ended, if it ends by itself within so many seconds."""
         self.pipe.close()
         code = self.exit_code(patience)
         with suppress(ProcessLookupError, PermissionError):
@@ -181,18 +176,18 @@ class Worker:
             how = f"its process was ended by signal {-code} ({signal.strsignal(-code)})"
         else:
             how = f"its process ended with exit status {code}"
-        said = self.last_words()
+        printed = self.last_printed()
         self.printed.unlink(missing_ok=True)
-        return Failure("crashed", f"{how}{f', having printed {said!r}' if said else ''}")
+        return Failure(Verdict.CRASHED, f"{how}{f', having printed {printed!r}' if printed else ''}")
 
     def exit_code(self, patience: float) -> int | None:
-        """How it has ended, once it has, within some seconds; `join` would wait for ever where it closed its files."""
+        """The exit code, if it ends within so many seconds; `join` would wait for ever if it has closed its files."""
         until = time.monotonic() + patience
         while (code := self.process.exitcode) is None and time.monotonic() < until:
             time.sleep(POLL / 10)
         return code
 
-    def last_words(self) -> str:
+    def last_printed(self) -> str:
         """The end of what it printed, on one line."""
         if not self.printed.exists():
             return ""
@@ -202,7 +197,7 @@ class Worker:
 
 
 def resident(process: int | None) -> float:
-    """MiB that a process has in memory; 0 where the system does not say."""
+    """MiB that a process has in memory; 0 where the system has no /proc, or the process is gone."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except (OSError, IndexError):
@@ -211,22 +206,23 @@ def resident(process: int | None) -> float:
 
 
 def run(jobs: Sequence[Job], workers: int, done: Callable[[int, int, Any], None] = lambda *_: None) -> list[list[Any]]:
-    """The records of every job, in its own order; `done` is told of each as it comes: job, item, record."""
-    found: list[list[Any]] = [[None] * job.count for job in jobs]
+    """The records of every job, in its own order; `done` is called with each as it comes: job, item, record."""
+    records: list[list[Any]] = [[None] * job.count for job in jobs]
     waiting = [(number, 0) for number in reversed(range(len(jobs))) if jobs[number].count]
     at_work: list[Worker] = []
 
     def take(worker: Worker, record: Any) -> None:
         assert worker.job is not None
         number = worker.job[0]
-        found[number][worker.item] = record
+        records[number][worker.item] = record
         done(number, worker.item, record)
         worker.item, worker.since = worker.item + 1, time.monotonic()
 
     def fail(worker: Worker, failure: Failure) -> None:
         assert worker.job is not None
         number, job = worker.job
-        take(worker, job.failed(job.argument, worker.item, failure))
+        if worker.item < job.count:  # else it failed after its last record
+            take(worker, job.failed(job.argument, worker.item, failure))
         if worker.item < job.count:
             waiting.append((number, worker.item))
         worker.job = None
@@ -248,7 +244,7 @@ def run(jobs: Sequence[Job], workers: int, done: Callable[[int, int, Any], None]
         finally:
             for worker in at_work:
                 worker.end()
-    return found
+    return records
 
 
 def look(
@@ -256,7 +252,7 @@ def look(
     take: Callable[[Worker, Any], None],
     fail: Callable[[Worker, Failure], None],
 ) -> list[Worker]:
-    """Take in what has come, and end what takes too much; the workers that are no more."""
+    """Take in what has come, and end workers that exceed a limit; gives the workers that have ended."""
     busy = {worker.pipe: worker for worker in at_work if worker.job is not None}
     ready = wait(list(busy), POLL)
     gone = []
@@ -269,7 +265,7 @@ def look(
                 gone.append(worker)
                 continue
             receive(worker, kind, content, take, fail)
-        elif failure := worker.too_much():
+        elif failure := worker.over_limit():
             worker.end(patience=0)
             fail(worker, failure)
             gone.append(worker)
@@ -283,17 +279,18 @@ def receive(
     take: Callable[[Worker, Any], None],
     fail: Callable[[Worker, Failure], None],
 ) -> None:
-    """A message of a worker: a record, that it is done, or that something was raised which is nobody's answer."""
+    """Take a message of a worker in: that it is ready, a record, that it is done, or that its work has raised."""
     assert worker.job is not None
     job = worker.job[1]
-    if kind == "ready":  # what it took to start is not the item's
+    if kind == "ready":  # the time that it took to start is not the item's
         worker.since = time.monotonic()
     elif kind == "record" and worker.item < job.count:
         take(worker, content)
     elif kind == "done" and worker.item == job.count:
         worker.job = None
     else:
-        fail(worker, Failure("crashed", content if kind == "failed" else f"{worker.item} of {job.count} items came"))
+        reason = content if kind == "failed" else f"{worker.item} of {job.count} items came"
+        fail(worker, Failure(Verdict.CRASHED, reason))
 
 
 # --- work without which nothing can go on
@@ -302,21 +299,21 @@ def receive(
 def each(
     work: Callable[[Any], Any], arguments: Sequence[Any], workers: int, done: Callable[[Any], None] = lambda _: None
 ) -> list[Any]:
-    """work(argument) of every argument, in worker processes; `done` is told of each result as it comes.
+    """The results of work(argument), in the order of the arguments, from worker processes; `done` is called with each.
 
     Raises CampaignError where one raises, or where its worker dies.
     """
-    jobs = [Job(alone, (work, argument), 1, lost, UNLIMITED) for argument in arguments]
+    jobs = [Job(one_result, (work, argument), 1, raise_lost, UNLIMITED) for argument in arguments]
     return [result for (result,) in run(jobs, workers, lambda number, item, result: done(result))]
 
 
-def alone(task: tuple[Callable[[Any], Any], Any], start: int) -> Iterator[Any]:
+def one_result(work_and_argument: tuple[Callable[[Any], Any], Any], start: int) -> Iterator[Any]:
     """One result, as a job of one item."""
-    work, argument = task
+    work, argument = work_and_argument
     yield work(argument)
 
 
-def lost(task: tuple[Callable[[Any], Any], Any], index: int, failure: Failure) -> NoReturn:
-    """A result that is missing ends the run."""
-    work, _ = task
+def raise_lost(work_and_argument: tuple[Callable[[Any], Any], Any], index: int, failure: Failure) -> NoReturn:
+    """Raise CampaignError: without a result nothing goes on."""
+    work, _ = work_and_argument
     raise CampaignError(f"{work.__module__}.{work.__qualname__} gave no result: {failure.reason}")

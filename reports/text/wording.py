@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.results.files import number
+from reports.results.records import FindingRecord, ItemRecord
 
 
 def size_text(size: float) -> str:
     """Three digits: 0.954, 32.1, 1,230."""
     return f"{float(f'{size:.3g}'):,.0f}" if size >= 100 else f"{size:.3g}"
-
-
-Record = dict[str, Any]
 
 
 # --- words and numbers
@@ -45,18 +43,18 @@ def equation_text(equation: Any) -> str:
     return f"the definition of {equation}" if equation in ("z", "a") else f"equation ({equation})"
 
 
-def context(record: Record) -> str:
+def context(record: ItemRecord) -> str:
     """float32, gelu → identity, half_squared_error; a training run says of what."""
     activations = f"{record['hidden']} → {record['output']}, {record['loss']}"
     return f"{record['dtype']}, {'training on ' + dataset(record) if 'curves' in record else activations}"
 
 
-def dataset(run: Record) -> str:
+def dataset(run: ItemRecord) -> str:
     """The last part of a training run's id."""
     return str(run["id"]).rsplit("/", 1)[-1]
 
 
-def place(finding: Record, training: bool) -> str:
+def place(finding: FindingRecord, training: bool) -> str:
     """Where in the cell the worst element is: case 3 [1, 4], or step 37 [1, 4]."""
     worst = finding["worst"]
     if not worst:

@@ -16,7 +16,7 @@ from reference.schedules import Schedule
 from reference.training import Step, train
 from reports.results.records import Number, TrainingRun
 from reports.running.engines import loaded
-from reports.running.records import Clock, about, cell_id, nothing, outcome
+from reports.running.records import Clock, cell_id, outcome_of, outcome_of_failure, subject
 from reports.running.tally import Tally
 from reports.running.workers import Failure
 from reports.trajectories.follow import follow
@@ -64,7 +64,7 @@ def train_on_digits(adapter: Adapter, device: str, dtype: str, seed: int) -> Tra
         scores = {name: predicted(case, followed.last, getattr(split, name)) for name in split._fields}
     record = {
         **about_run(adapter.name, device, dtype, followed.done),
-        **outcome(tally, followed.verdict, followed.reason, clock),
+        **outcome_of(tally, followed.verdict, followed.reason, clock),
         "curves": curves,
         "accuracy": scores,
     }
@@ -76,7 +76,7 @@ def about_run(engine: str, device: str, dtype: str, done: int) -> dict[str, obje
     task = TASKS["digits"]
     return {
         "id": cell_id(engine, device, dtype, "digits"),
-        **about(engine, device, dtype, DIGITS_NETWORK),
+        **subject(engine, device, dtype, DIGITS_NETWORK),
         "widths": list(task.widths),
         "epochs": EPOCHS,
         "batch": task.size,
@@ -107,7 +107,7 @@ def without_record(of: Run, index: int, failure: Failure) -> TrainingRun:
     """The record of a training run whose worker gave none."""
     record = {
         **about_run(of.engine, of.device, of.dtype, 0),
-        **nothing(failure),
+        **outcome_of_failure(failure),
         "curves": {name: [] for name in CURVES},
         "accuracy": {},
     }

@@ -9,8 +9,8 @@ from adapters.contract import FAILURES, Adapter
 from reference.case import Case, CaseError
 from reference.training import Plan, Step
 from reports.results.trajectory_records import FirstBreak
-from reports.results.verdicts import BREAKS, NOT_RUN
-from reports.running.records import failure
+from reports.results.verdicts import BREAKS, NOT_RUN, Verdict
+from reports.running.records import verdict_on_error
 from reports.running.tally import Tally
 from reports.trajectories.steps import AuditedStep, steps, trains
 
@@ -24,7 +24,7 @@ class Followed(NamedTuple):
     first_break      the first finding that does not hold
     """
 
-    verdict: str | None
+    verdict: Verdict | None
     reason: str | None
     done: int
     last: Step | None
@@ -40,7 +40,7 @@ def follow(
 ) -> Followed:
     """Train an engine by a plan; `each` gets every step, audited. What the engine raises ends the run."""
     done, last, first_break = 0, None, None
-    verdict: str | None = None
+    verdict: Verdict | None = None
     reason: str | None = None
     audited_steps = supported_steps(adapter, device, case, plan, tally)
     with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
@@ -55,7 +55,7 @@ def follow(
                 verdict, reason = BREAKS, f"{at}: {error}"
                 break
             except FAILURES as error:
-                verdict, reason = failure(error, at)
+                verdict, reason = verdict_on_error(error, at)
                 break
             if audited is None:
                 break

@@ -157,7 +157,7 @@ def remaining(plan: Plan, done: int, states: States) -> Plan:
 def header(engine: str, device: str, dtype: str, count: int, seed: int) -> dict[str, Any]:
     """What the numbers depend on: the progress of a run that differs in it is not taken up."""
     about = {"schema": SCHEMA, "engine": engine, "device": device, "dtype": dtype, "steps": count, "seed": seed}
-    return {**about, "source": source("reference", "adapters", "reports"), **measured_with()}
+    return {**about, "source": source(__name__), **measured_with()}
 
 
 def write(path: Path, about: Mapping[str, Any], progress: Progress) -> None:

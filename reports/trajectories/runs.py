@@ -19,7 +19,7 @@ from reference.training import Plan
 from reports.divergences.explaining import training_explanation
 from reports.results.trajectory_records import DigitsRun, FreeRun, Scores
 from reports.running.engines import loaded
-from reports.running.records import Clock, about, cell_id, outcome
+from reports.running.records import Clock, cell_id, outcome_of, subject
 from reports.running.seeds import generator
 from reports.running.tally import Tally, shortened
 from reports.trajectories.digits import predicted
@@ -67,7 +67,7 @@ def run(adapter: Adapter, device: str, setup: Setup, dtype: str, drawn: DrawnRun
         scored = scores(adapter, case.with_parameters(last.new_W, last.new_b), split)
     record = {
         "id": cell_id(adapter.name, device, dtype, setup.name),
-        **about(adapter.name, device, dtype, setup.names),
+        **subject(adapter.name, device, dtype, setup.names),
         "task": setup.task,
         "optimiser": setup.optimiser.name,
         "hyperparameters": dict(setup.optimiser.hyperparameters),
@@ -75,7 +75,7 @@ def run(adapter: Adapter, device: str, setup: Setup, dtype: str, drawn: DrawnRun
         "clipping": setup.clipping and {"form": setup.clipping.form, "limit": setup.clipping.limit},
         "batching": setup.batching,
         "steps": done,
-        **outcome(tally, verdict, reason, clock),
+        **outcome_of(tally, verdict, reason, clock),
         "first": first_break,
         "free": None if last is None else free_run(curves["distance"], right.distances),
         "curves": curves,

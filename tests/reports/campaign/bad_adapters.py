@@ -14,27 +14,27 @@ import numpy as np
 from adapters.numpy.engine import NumpyEngine
 
 BAD = {}
-"""The adapter's class by its name: what the trace of a bad Case is made of."""
+"""The adapter's class by its name."""
 
 VERDICTS = {}
 """(verdict, what its reason has in it) by the same name."""
 
 
-def bad(verdict, said):
-    """Make an adapter of a function of a Case and its right trace."""
+def bad(verdict, reason):
+    """Turn a function of a Case and its right trace into an adapter."""
 
-    def make(made):
+    def adapter(trace_of):
         class Mine(NumpyEngine):
-            name = made.__name__
+            name = trace_of.__name__
 
             def trace(self, case):
                 right = super().trace(case)
-                return made(case, right) if case.hidden == "tanh" else right
+                return trace_of(case, right) if case.hidden == "tanh" else right
 
-        BAD[made.__name__], VERDICTS[made.__name__] = Mine, (verdict, said)
+        BAD[trace_of.__name__], VERDICTS[trace_of.__name__] = Mine, (verdict, reason)
         return Mine
 
-    return make
+    return adapter
 
 
 # --- raises

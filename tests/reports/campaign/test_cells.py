@@ -1,7 +1,5 @@
-"""A campaign: which cells it has, what they draw, and that no answer of an adapter ends it or passes unseen."""
+"""A campaign's cells: which there are, what they draw, and that no answer of an adapter ends one or passes unseen."""
 
-import math
-import os
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -11,72 +9,21 @@ import pytest
 
 from adapters.contract import ENGINES
 from adapters.numpy.engine import NumpyEngine
-from reference import accuracy, losses
+from reference import losses
 from reference.activations import ACTIVATIONS
-from reference.audit import Finding, Worst
 from reference.case import fits, to_json
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports.__main__ import parser
-from reports.accuracy import allowances
-from reports.campaign import explanations, times
-from reports.campaign.cells import THOROUGH, Group, draw, groups, run_cell, run_group
+from reports.campaign.cells import THOROUGH, CellGroup, cell_groups, draw_cases, failed_cell, run_cell, run_group
 from reports.campaign.times import PARTS
 from reports.commands.audit import combinations_of, specs_of
-from reports.divergences import explaining
-from reports.results.environment import cores
-from reports.running import records
-from reports.running.engines import judged_as
-from reports.running.pool import CampaignError, in_turn, pool
-from reports.running.records import Clock, cell_id
-from reports.running.seeds import generator
-from reports.running.tally import Tally, badness, record, shortened
-
-SEED = 2026
-
-COMBINATION = Combination("tanh", "sigmoid", "binary_cross_entropy")
-
-
-class Recording(NumpyEngine):
-    """NumPy that keeps the Cases it is given for a trace of the cell."""
-
-    def __init__(self, name="recording"):
-        super().__init__()
-        self.name, self.seen = name, []
-
-    def supports(self, case):
-        self.seen.append(to_json(case))
-        return True
-
-
-def wrong(change=None, **members):
-    """NumPy with another trace, or with other members."""
-
-    class Wrong(NumpyEngine):
-        name = "wrong"
-
-    if change is not None:
-        members["trace"] = lambda self, case: change(NumpyEngine.trace(self, case))
-    for member, value in members.items():
-        setattr(Wrong, member, value)
-    return Wrong()
-
-
-def run(adapter, dtype="float32", combination=COMBINATION, cases=2, seed=SEED):
-    """One cell's record."""
-    return run_cell(adapter, "cpu", dtype, combination, draw(seed, combination, dtype, cases), seed)
-
-
-def aside_from_time(found):
-    return {key: value for key, value in found.items() if key not in ("seconds", "spent")}
-
-
-def broken(found):
-    """The equations that do not hold; every finding that is recorded is one."""
-    assert all(not finding["ratio"] <= 1 or finding["elements"] == 0 for finding in found["findings"])
-    return {finding["equation"] for finding in found["findings"]}
-
+from reports.results.verdicts import Verdict
+from reports.running.tally import shortened
+from reports.running.workers import Failure
+from tests.reports.campaign.campaigns import SOME
+from tests.reports.campaign.engines import COMBINATION, SEED, BlackBox, Recording, aside_from_time, broken, run, wrong
 
 # --- which cells
 
@@ -121,7 +68,7 @@ def enumerated(*arguments):
     return [
         (group.spec, group.dtype, names)
         for spec in specs_of(options)
-        for group in groups(spec, spec, "cpu", options.dtypes, combinations_of(options, spec), 1, 3, SEED)
+        for group in cell_groups(spec, spec, "cpu", options.dtypes, combinations_of(options, spec), 1, 3, SEED)
         for names in group.combinations
     ]
 
@@ -175,7 +122,7 @@ def test_a_cell_that_is_left_out_or_there_twice_is_seen():
 
 
 def test_a_group_has_one_hidden_activation_and_what_was_asked_for():
-    for group in groups("spec", "mine", "gpu", ("float32", "bfloat16"), COMBINATIONS, 2, 5, 7):
+    for group in cell_groups("spec", "mine", "gpu", ("float32", "bfloat16"), COMBINATIONS, 2, 5, 7):
         assert len({names.hidden for names in group.combinations}) == 1
         assert (group.spec, group.engine, group.device) == ("spec", "mine", "gpu")
         assert (group.cases, group.further, group.seed) == (2, 5, 7)
@@ -213,15 +160,11 @@ def test_the_whole_program_is_left_something_of_every_selection():
     assert without == len(ELEMENTWISE)
 
 
-def test_cell_id():
-    assert cell_id("numpy", "cpu", "float32", *COMBINATION) == ("numpy/cpu/float32/tanh/sigmoid/binary_cross_entropy")
-
-
 # --- what they draw
 
 
 def drawn(seed=SEED, combination=COMBINATION, dtype="float32", cases=3):
-    return [to_json(case) for case in draw(seed, combination, dtype, cases)]
+    return [to_json(case) for case in draw_cases(seed, combination, dtype, cases)]
 
 
 def test_the_same_seed_draws_the_same(dtype):
@@ -239,7 +182,7 @@ def test_another_seed_combination_or_dtype_draws_another():
 
 
 def test_cases_of_a_cell_differ_but_have_one_shape():
-    first, *others = draw(SEED, COMBINATION, "float32", 4)
+    first, *others = draw_cases(SEED, COMBINATION, "float32", 4)
     assert len({to_json(case) for case in (first, *others)}) == 4
     for case in others:
         assert (case.widths, case.samples) == (first.widths, first.samples)
@@ -247,14 +190,6 @@ def test_cases_of_a_cell_differ_but_have_one_shape():
 
 def test_more_cases_leave_the_first_ones_as_they_are():
     assert drawn(cases=5)[:2] == drawn(cases=2)
-
-
-def test_generator_depends_on_names_and_their_order():
-    names = (*COMBINATION, "float32")
-    others = ((SEED, *names), (SEED, *names, 0), (SEED, *names, 1), (SEED, *reversed(names)), (SEED + 1, *names))
-    draws = {float(generator(*other).random()) for other in others}
-    assert len(draws) == len(others), f"{len(draws)} different draws, but should be {len(others)}"
-    assert generator(1, "a", 3).random() == generator(1, "a", 3).random()
 
 
 def test_every_engine_gets_the_same_cases_whatever_else_is_audited(monkeypatch):
@@ -265,7 +200,9 @@ def test_every_engine_gets_the_same_cases_whatever_else_is_audited(monkeypatch):
         engines.clear()
         asked = parser().parse_args(["audit", "--hidden", hidden, "--output", "sigmoid", "--loss", "huber,hinge"])
         for spec in specs:
-            for group in groups(spec, spec, "cpu", ("float32", "float16"), combinations_of(asked, spec), 1, 1, SEED):
+            for group in cell_groups(
+                spec, spec, "cpu", ("float32", "float16"), combinations_of(asked, spec), 1, 1, SEED
+            ):
                 list(run_group(group))
         return {name: engine.seen for name, engine in engines.items()}
 
@@ -280,7 +217,7 @@ def test_thorough_cells_have_further_cases_and_every_experiment():
     few, many = (names for names in COMBINATIONS if names.hidden == "relu" and names.output == "relu"), THOROUGH
     plain = next(names for names in few if names not in THOROUGH)
     thorough = next(names for names in COMBINATIONS if names in many)
-    found = list(run_group(Group("numpy", "numpy", "cpu", "float32", (plain, thorough), 1, 2, SEED)))
+    found = list(run_group(CellGroup("numpy", "numpy", "cpu", "float32", (plain, thorough), 1, 2, SEED)))
     assert [cell["cases"] for cell in found] == [1, 3]
     assert [cell["verdict"] for cell in found] == ["holds", "holds"]
     experiments = {"2a", "2b", "5a", "5b", "6a", "6b", "13"}
@@ -292,7 +229,7 @@ def test_thorough_cells_have_further_cases_and_every_experiment():
 
 def test_the_first_case_has_the_usual_parameters_and_further_ones_have_drawn():
     names = Combination("leaky_relu", "elu", "huber")
-    first, *others = draw(SEED, names, "float32", 4)
+    first, *others = draw_cases(SEED, names, "float32", 4)
     assert first.parameters == {}
     for case in others:
         assert set(case.parameters["hidden"]) == {"slope"}
@@ -356,7 +293,7 @@ def test_every_case_is_audited_and_the_worst_is_kept():
     assert broken(found) == {"7b"}
     (guilty,) = found["findings"]
     assert (guilty["layer"], guilty["worst"]["case"]) == (1, 2)
-    assert found["checked"]["7b"][:2] == [shortened(guilty["ratio"]), 1]
+    assert found["checked"]["7b"][:2] == (shortened(guilty["ratio"]), 1)
     assert guilty["diagnosis"] == "∂L/∂b^1 is 2 times what (7b) gives: counted twice, or without its ½"
 
 
@@ -429,26 +366,6 @@ def test_numbers_that_are_none_break(field, bad, dtype):
     with np.errstate(all="ignore"):
         found = run(wrong(change), dtype)
     assert found["verdict"] == "breaks", f"{bad} in {field}: {found['verdict']}, but should be breaks"
-
-
-def box(trace):
-    """Loss and gradients alone."""
-    return replace(trace, losses=None, z=None, a=None, delta=None)
-
-
-class BlackBox:
-    """An engine that shows its loss and gradients, and can do nothing else."""
-
-    name = "box"
-
-    def __init__(self, change=lambda trace: trace):
-        self.change = change
-
-    def supports(self, case):
-        return True
-
-    def trace(self, case):
-        return self.change(box(NumpyEngine().trace(case)))
 
 
 @pytest.mark.parametrize(
@@ -556,161 +473,15 @@ def test_a_failure_in_one_cell_leaves_the_others_alone():
     assert [run(adapter)["verdict"] for _ in range(2)] == ["crashed", "holds"]
 
 
-# --- the tally
+# --- cells without a record
 
 
-def finding(ratio, elements=4, equation="7a", layer=1):
-    return Finding(equation, layer, ratio, elements, Worst((0, 1), 1.5, 1.0, 0.5) if elements else None)
-
-
-@pytest.mark.parametrize("ratios", list(product((0.5, 3.0, math.nan, math.inf), repeat=2)), ids=str)
-def test_the_worst_is_kept_whatever_comes_first(ratios):
-    tally = Tally()
-    for case, ratio in enumerate(ratios):
-        tally.add([finding(ratio)], case)
-    kept, case = tally.worst["7a", 1]
-    assert badness(kept) == max(badness(finding(ratio)) for ratio in ratios)
-    assert tally.holds() is all(ratio <= 1 for ratio in ratios)
-    assert tally.elements["7a", 1] == 8
-    assert badness(finding(ratios[case])) == badness(kept), "the case is not the one of the worst"
-
-
-@pytest.mark.parametrize("order", [(0, 4), (4, 0)])
-def test_a_finding_that_compared_nothing_is_the_worst(order):
-    tally = Tally()
-    for case, elements in enumerate(order):
-        tally.add([finding(0.1, elements)], case)
-    assert tally.worst["7a", 1][0].elements == 0
-    assert not tally.holds()
-
-
-def test_an_empty_tally_does_not_hold():
-    assert Tally().holds() is False
-    assert Tally().add([], 0) == 0.0
-
-
-def test_add_gives_the_largest_ratio():
-    assert Tally().add([finding(0.2), finding(0.9, layer=2), finding(0.3, layer=3)], 0) == 0.9
-    assert Tally().add([finding(0.2), finding(math.nan, layer=2)], 0) == math.inf
-
-
-def test_equations_and_layers_are_kept_apart():
-    tally = Tally()
-    tally.add([finding(0.1), finding(0.2, layer=2), finding(0.3, equation="7b")], 0)
-    assert {key: kept.ratio for key, (kept, _) in tally.worst.items()} == {
-        ("7a", 1): 0.1,
-        ("7a", 2): 0.2,
-        ("7b", 1): 0.3,
-    }
-
-
-def test_what_is_checked_has_the_worst_layer_and_all_elements():
-    tally = Tally()
-    tally.add([finding(0.1), finding(0.4, 6, layer=2), finding(0.2, layer=3), finding(0.3, 1, equation="7b")], 0)
-    tally.add([finding(0.2), finding(0.3, 6, layer=2), finding(0.35, layer=3)], 1)
-    assert tally.checked() == {"7a": [0.4, 2, 28], "7b": [0.3, 1, 1]}
-
-
-@pytest.mark.parametrize("order", [(0.5, math.nan, 7.0), (math.nan, 7.0, 0.5), (7.0, 0.5, math.nan)], ids=str)
-def test_a_layer_that_is_no_number_is_the_worst_of_what_is_checked(order):
-    tally = Tally()
-    tally.add([finding(ratio, layer=layer) for layer, ratio in enumerate(order, start=1)], 0)
-    ratio, layer, elements = tally.checked()["7a"]
-    assert math.isnan(ratio), f"the worst of {order} is {ratio}, but should be NaN"
-    assert elements == 12
-    assert math.isnan(order[layer - 1])
-
-
-def test_only_what_does_not_hold_and_is_the_worst_is_diagnosed():
-    tally, asked = Tally(), []
-
-    def diagnosis(found):
-        asked.append(found.ratio)
-        return f"said of {found.ratio}" if found.ratio != 7.0 else None
-
-    tally.add([finding(0.9), finding(1.5, layer=2), finding(0.5, layer=3)], 0, diagnosis)
-    tally.add([finding(0.8), finding(1.25, layer=2), finding(3.0, layer=3)], 1, diagnosis)
-    tally.add([finding(7.0, layer=3)], 2, diagnosis)
-    assert asked == [1.5, 3.0, 7.0]
-    assert [f["diagnosis"] for f in tally.broken()] == ["said of 1.5", "said of 3.0"]
-
-
-def test_broken_are_the_findings_that_do_not_hold():
-    tally = Tally()
-    tally.add([finding(0.9), finding(1.1, layer=2), finding(math.nan, layer=3), finding(0.1, 0, layer=4)], 6)
-    assert [(found["layer"], found["elements"]) for found in tally.broken()] == [(2, 4), (3, 4), (4, 0)]
-    assert tally.broken()[0]["worst"]["case"] == 6
-
-
-@pytest.mark.parametrize(
-    ("ratio", "short"),
-    [
-        *((0.0, 0.0), (1.0, 1.0), (0.25, 0.25), (0.12345, 0.1235), (0.12341, 0.1235), (1.00001, 1.001)),
-        *((0.99991, 1.0), (99999.0, 1e5), (1.2345678e-300, 1.235e-300), (3.0000001e12, 3.001e12), (math.inf, math.inf)),
-    ],
-)
-def test_shortened(ratio, short):
-    assert shortened(ratio) == short
-
-
-def test_shortened_never_rounds_down():
-    rng = np.random.default_rng(0)
-    ratios = [1.0, np.nextafter(1, 2), np.nextafter(1, 0), *np.exp2(rng.uniform(-1000, 1000, 20_000))]
-    ratios += [*(float(f"{digits:.4g}") for digits in rng.uniform(1, 10, 2_000)), *np.exp2(np.arange(-1020.0, 1020.0))]
-    for ratio in map(float, ratios):
-        short = shortened(ratio)
-        assert ratio <= short <= 1.0011 * ratio, f"{ratio!r} is shortened to {short!r}"
-        assert float(f"{short:.4g}") == short
-    assert shortened(np.nextafter(1, 2)) > 1, "what breaks reads as if it held"
-
-
-def test_shortened_keeps_nan():
-    assert math.isnan(shortened(math.nan))
-
-
-def test_record():
-    assert record(finding(0.5), 7, 40) == {
-        "equation": "7a",
-        "layer": 1,
-        "ratio": 0.5,
-        "elements": 40,
-        "worst": {"case": 7, "index": (0, 1), "observed": 1.5, "expected": 1.0, "allowed": 0.5},
-        "diagnosis": None,
-    }
-    assert record(finding(1.5), 7, 40, "a sentence")["diagnosis"] == "a sentence"
-    assert record(finding(math.nan, 0), 7, 0)["worst"] is None
-
-
-# --- workers
-
-
-SELECTION = ["audit", "--hidden", "elu,tanh", "--output", "sigmoid,identity", "--loss", "huber,hinge"]
-
-
-def test_a_pool_whose_worker_dies_is_one_line():
-    with pytest.raises(CampaignError, match=r"^a worker process died[^\n]*$"), pool(1) as executor:
-        executor.submit(os._exit, 3).result()
-
-
-def test_the_environment_is_as_before_and_workers_share_the_cores(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    before = dict(os.environ)
-    with pool(2) as executor:
-        seen = executor.submit(os.getenv, "OMP_NUM_THREADS").result()
-        assert seen == str(max(1, cores() // 2))
-    assert dict(os.environ) == before
-
-
-def test_results_come_in_the_order_of_the_groups_and_are_told_as_they_come():
-    from concurrent.futures import Future
-
-    futures = [Future() for _ in range(3)]
-    for number in (2, 0, 1):
-        futures[number].set_result(number)
-    told = []
-    assert in_turn(futures, told.append) == [0, 1, 2]
-    assert sorted(told) == [0, 1, 2]
+def test_a_cell_without_a_record_has_the_fields_of_one(in_one):
+    group = next(cell_groups("numpy", "numpy", "cpu", ("float32",), SOME, 1, 0, SEED))
+    lost = failed_cell(group, 0, Failure(Verdict.TIMED_OUT, "it takes more than 1 s"))
+    lost.pop("spent")
+    assert lost.keys() == in_one["cells"][0].keys()
+    assert lost["id"] == in_one["cells"][0]["id"]
 
 
 # --- times
@@ -723,188 +494,3 @@ def test_the_parts_of_a_cell_sum_up_to_no_more_than_the_whole(engine_named):
         assert min(parts) >= 0, f"{name}: {found['spent']}"
         assert 0 < sum(parts) <= found["seconds"] + 1e-6, f"{name}: {found['spent']} of {found['seconds']}"
         assert (found["spent"]["programs"] > 0) <= (name == "jax-jit")
-
-
-def test_compilation_is_no_part_of_what_it_interrupts():
-    """An engine that says it compiled for the time of a part leaves next to nothing of it."""
-
-    class Compiling:
-        name, spent = "compiling", 0.0
-
-        def compilation(self):
-            return self.spent, 4 if self.spent else 1
-
-    adapter = Compiling()
-    clock = Clock(adapter)
-    with clock("engine"):
-        started = records.seconds()
-        sum(range(20_000))
-        adapter.spent = records.seconds() - started
-    found = clock.record()
-    assert found["compile"] == adapter.spent > 0
-    assert found["programs"] == 3
-    assert 0 <= found["engine"] < adapter.spent
-
-
-def test_a_part_that_raises_is_timed():
-    clock = Clock(NumpyEngine())
-    with pytest.raises(KeyError), clock("audit"):
-        raise KeyError
-    assert clock.record()["audit"] > 0
-
-
-def timed_cell(engine, verdict="holds", compile=0.0, programs=0, **parts):
-    spent = {"compile": compile, "programs": programs, "engine": 1.0, "audit": 0.5, "experiments": 0.25, **parts}
-    return {"engine": engine, "verdict": verdict, "spent": spent}
-
-
-def test_times_are_summed_by_engine_and_taken_from_the_cells():
-    cells = [timed_cell("numpy"), timed_cell("jax-jit", compile=3.0, programs=2), timed_cell("numpy", audit=1.5)]
-    found = times.times(cells, 2)
-    assert found == {
-        "seconds": {
-            "numpy": {"compile": 0.0, "engine": 2.0, "audit": 2.0, "experiments": 0.5},
-            "jax-jit": {"compile": 3.0, "engine": 1.0, "audit": 0.5, "experiments": 0.25},
-        },
-        "workers": 2,
-        "without_reuse": None,
-    }
-    assert all("spent" not in cell for cell in cells)
-
-
-def test_without_reuse_is_seconds_a_program_times_cells():
-    """jax-whole: 12 s for 8 programs; jax-jit: 3 cells that ran, and 5 programs for them."""
-    cells = [
-        timed_cell("jax-whole", compile=9.0, programs=6),
-        timed_cell("jax-whole", compile=3.0, programs=2),
-        *(timed_cell("jax-jit", compile=1.0, programs=n) for n in (5, 0, 0)),
-        timed_cell("jax-jit", verdict="not-run"),
-        timed_cell("torch-eager"),
-    ]
-    found = times.times(cells, 1)["without_reuse"]
-    assert (found["seconds"], found["programs"], found["compiled"]) == (4.5, 3, 5)
-    for part in ("1.500 s", "8 measured"):
-        assert part in found["how"], f"how is {found['how']!r}, but should say {part!r}"
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        [timed_cell("jax-jit", compile=1.0, programs=5)],
-        [timed_cell("jax-whole", compile=1.0, programs=5)],
-        [timed_cell("jax-whole", "not-run"), timed_cell("jax-jit", compile=1.0, programs=5)],
-        [timed_cell("jax-whole", compile=1.0, programs=5), timed_cell("jax-jit", "not-run")],
-        [],
-    ],
-    ids=["no whole", "no jit", "whole not run", "jit not run", "nothing"],
-)
-def test_without_reuse_is_left_out_where_it_was_not_measured(cells):
-    assert times.times(cells, 1)["without_reuse"] is None
-
-
-# --- divergences that explain
-
-
-def breaking(*equations, **changes):
-    findings = [{"equation": equation, "layer": 1, "ratio": 2.0, "worst": None} for equation in equations]
-    about = {"engine": "jax-jit", "dtype": "float32", "verdict": "breaks", "explained": None, "findings": findings}
-    names = {"hidden": "hardswish", "output": "sigmoid", "loss": "binary_cross_entropy"}
-    return {**about, **names, **changes}
-
-
-@pytest.fixture
-def explained(monkeypatch):
-    """What explains a cell, where rows say which equation each explains."""
-
-    def by_equation(rows, item, finding):
-        assert finding in item["findings"]
-        return rows.get(finding["equation"])
-
-    monkeypatch.setattr(explaining, "explains", by_equation)
-
-    def explain(item, rows):
-        explanations.explain([item], rows)
-        return item["explained"]
-
-    return explain
-
-
-ROWS = {"14": "hardswish/derivative", "13": "hardswish/derivative", "a": "hardswish/value"}
-
-
-def test_a_break_in_what_is_listed_is_explained_by_the_row_of_its_first_finding(explained):
-    assert explained(breaking("14", "13"), ROWS) == "hardswish/derivative"
-    assert explained(breaking("a", "14"), ROWS) == "hardswish/value"
-
-
-@pytest.mark.parametrize("equations", [("7a",), ("14", "7a"), ("7a", "14"), ("14", "7a", "a"), ()], ids=str)
-def test_a_break_that_is_not_listed_in_full_is_not_explained(explained, equations):
-    assert explained(breaking(*equations), ROWS) is None
-
-
-def test_without_rows_nothing_is_explained(explained):
-    assert explained(breaking("14"), {}) is None
-
-
-@pytest.mark.parametrize("verdict", ["holds", "not-run"])
-def test_what_does_not_break_is_not_explained(explained, verdict):
-    assert explained(breaking("14", verdict=verdict), ROWS) is None
-
-
-def test_every_item_is_explained_by_itself(explained):
-    items = [breaking("14"), breaking("7a"), breaking("a")]
-    explanations.explain(items, ROWS)
-    assert [item["explained"] for item in items] == ["hardswish/derivative", None, "hardswish/value"]
-
-
-@pytest.mark.parametrize("status", ["defect", "equal"])
-def test_a_real_record_is_explained_by_the_table(status):
-    """The total loss of an engine whose loss is listed, or is not."""
-    found = run(wrong(lambda t: replace(t, loss=2 * t.loss)), combination=Combination("tanh", "sigmoid", "huber"))
-    row = {"function": "huber", "what": "value", "dtype": "float32", "ordinary": True}
-    row |= {"id": "huber/value", "status": {"wrong": status}, "departure": {"wrong": 1.0}}
-    explanations.explain([found], [row])
-    assert broken(found) == {"1"}
-    assert found["explained"] == ("huber/value" if status == "defect" else None)
-
-
-# --- the accuracy that is assumed
-
-
-def test_accuracy_has_every_measurement_once_with_the_k_that_is_assumed():
-    found = [row for device in ("cpu", "gpu") for row in allowances.accuracy(device)]
-    keys = [(entry["function"], entry["what"], entry["dtype"], entry["engine"]) for entry in found]
-    entries = accuracy.recorded()
-    assert len(keys) == len(set(keys))
-    assert set(keys) == {(e["function"], e["what"], e["dtype"], e["engine"]) for e in entries}
-    assert {(function, "value", dtype) for function, dtype in product((*ACTIVATIONS, *LOSSES), DTYPES)} <= {
-        key[:3] for key in keys
-    }
-    for entry, key in zip(found, keys, strict=True):
-        assert float(entry["measured"]) == accuracy.measured()[key[:3]][key[3]]
-        assert entry["k"] == accuracy.k(*key)
-        assert set(entry) == {"function", "what", "dtype", "engine", "k", "measured", "ulp", "at", "inputs"}
-        assert entry["inputs"] > 0
-
-
-def test_an_engine_is_judged_by_its_own_accuracy_where_that_was_measured():
-    """An adapter of that name too, but not another; on a GPU by what was measured there."""
-    assert judged_as(NumpyEngine(), "cpu") == "numpy"
-    assert judged_as(NumpyEngine(), "gpu") == "numpy on gpu"
-    assert judged_as(wrong(), "cpu") is None
-    assert judged_as(wrong(), "gpu") == "any on gpu"
-
-
-def test_accuracy_of_several_parameters_is_the_worst(monkeypatch):
-    def entry(roundings, **changes):
-        about = {"function": "elu", "what": "value", "dtype": "float32", "engine": "numpy", "at": [1.5], "inputs": 8}
-        return {**about, "roundings": roundings, "ulp": roundings, **changes}
-
-    entries = [entry(1.0), entry(3.0, at=[2.5]), entry(2.0), entry(9.0, engine="torch-eager")]
-    monkeypatch.setattr(allowances, "recorded", lambda: entries)
-    monkeypatch.setattr(allowances, "k", lambda *key: 7.0)
-    found = {entry["engine"]: entry for entry in allowances.accuracy("cpu")}
-    assert {engine: entry["measured"] for engine, entry in found.items()} == {"numpy": 3.0, "torch-eager": 9.0}
-    assert (found["numpy"]["at"], found["numpy"]["k"]) == ("2.5", 7.0)
-    entries[:] = [entry(0.0, at=None)]
-    assert [entry["at"] for entry in allowances.accuracy("cpu")] == [""]

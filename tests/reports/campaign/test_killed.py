@@ -21,7 +21,7 @@ from reports.running.workers import Limits
 def main():
     names = tuple(names for names in COMBINATIONS if names.output == "identity")[:int(sys.argv[2])]
     share, limits = whole.Share(1, 1), Limits(60, 4096)
-    of = whole.Request({"numpy": names}, "cpu", ("float32",), 1, 0, 7, False, False, share, limits)
+    of = whole.CampaignRequest({"numpy": names}, "cpu", ("float32",), 1, 0, 7, False, False, share, limits)
     whole.measure(of, {"numpy": "numpy"}, 2, Path(sys.argv[1]), lambda what: None, print)
     print("finished", flush=True)
 

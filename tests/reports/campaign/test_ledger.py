@@ -1,114 +1,24 @@
-"""What results say: how a cell stands, the ledger, the breaks and the verdict, whatever the cells say of themselves."""
+"""The ledger of the equations, and the breaks by their causes."""
 
 import math
-from typing import Any
 
-import numpy as np
 import pytest
 
 from reference.audit import EQUATIONS
 from reports.campaign import ledger, standing
 from reports.campaign.ledger import Break, Entry, Peak
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS
-from reports.verdict import verdict
-from tests.reports.samples import (
-    DTYPES,
-    ENGINES,
-    Results,
-    break_first,
-    crash,
-    divergence,
-    explain,
-    finding,
-    full,
-    leave_out,
-    not_run,
-    run,
-    sample,
-    small,
-    spoil,
-)
+from reports.results.verdicts import Verdict
+from tests.reports.samples import DTYPES, ENGINES, Results, divergence, explain, finding, sample, small, spoil
 
 COLUMN = ("torch-eager", "float32")
-
-
-def stands(results: Results) -> list[str]:
-    return [item.stands for item in standing.items(results)]
 
 
 def entry(results: Results, equation: str, column: tuple[str, str] = COLUMN) -> Entry | None:
     return next(row for row in ledger.ledger(standing.items(results)) if row.equation == equation).entries[column]
 
 
-def found(results: Results, which: str = BREAKS) -> list[Break]:
+def found(results: Results, which: str = Verdict.BREAKS) -> list[Break]:
     return [b for cause in ledger.causes(standing.items(results), which) for b in cause.breaks]
-
-
-# --- how a cell stands
-
-
-def test_what_holds_holds() -> None:
-    assert set(stands(sample())) == {HOLDS}
-    assert len(stands(sample())) == 504 + 6
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"checked": {}},
-        {"checked": {"1": ["NaN", 3, 960]}},
-        {"checked": {"1": [None, 3, 960]}},
-        {"checked": {"1": ["Infinity", 3, 960]}},
-        {"checked": {"1": [0.5, 3, 0]}},
-        {"checked": {"1": [1.0000001, 3, 960]}},
-        {"findings": [finding("1", 3, 1.0000001)]},
-        {"findings": [finding("1", 3, "NaN")]},
-        {"findings": [finding("1", 3, 0.5, elements=0)]},
-        {"findings": [finding("15", 3, 2.0)]},
-        {"verdict": "fine"},
-        {"verdict": "not-run", "findings": [finding("1", 3, 2.0)]},
-    ],
-)
-def test_a_cell_that_calls_itself_holding_is_not_believed(changes: dict[str, Any]) -> None:
-    results = small()
-    results["cells"][0] |= changes
-    assert stands(results) == [BREAKS, HOLDS, HOLDS, HOLDS]
-    assert "hold" not in verdict(results)
-    assert "breaks" in verdict(results)
-
-
-def test_exactly_the_allowance_holds() -> None:
-    results = small(1)
-    results["cells"][0]["checked"]["1"] = [1.0, 3, 1]
-    assert stands(results) == [HOLDS]
-
-
-def test_a_break_is_explained_by_a_listed_row_alone() -> None:
-    results = explain(small(), 2, "softplus-linear")
-    assert stands(results) == [BREAKS, BREAKS, HOLDS, HOLDS], "no row is listed"
-    assert stands(results | {"divergences": [divergence("another")]}) == [BREAKS, BREAKS, HOLDS, HOLDS]
-    assert stands(results | {"divergences": [divergence()]}) == [EXPLAINED, EXPLAINED, HOLDS, HOLDS]
-
-
-def test_a_cell_that_calls_itself_holding_is_not_explained() -> None:
-    results = explain(small(1), 1, "softplus-linear") | {"divergences": [divergence()]}
-    results["cells"][0]["verdict"] = "holds"
-    assert stands(results) == [BREAKS]
-
-
-def test_a_finding_outdoes_what_was_checked() -> None:
-    results = small(1)
-    results["cells"][0]["findings"] = [finding("7a", 3, 5.0), finding("7a", 1, 9.0)]
-    (item,) = standing.items(results)
-    assert item.checks["7a"] == (5.0, 3, 960)
-    assert (item.finding() or {})["layer"] == 3
-
-
-def test_without_findings_the_check_that_breaks_is_one() -> None:
-    results = small(1)
-    results["cells"][0]["checked"]["9"] = [3.0, 2, 7]
-    (item,) = standing.items(results)
-    assert item.finding() == {"equation": "9", "ratio": 3.0, "layer": 2, "elements": 7, "worst": None}
 
 
 # --- the ledger
@@ -215,7 +125,7 @@ def test_explained_breaks_are_apart_and_one_cause_a_divergence() -> None:
     results["cells"][1]["explained"] = "other"
     spoil(results["cells"][3], "14")
     assert [(b.finding or {})["equation"] for b in found(results)] == ["14"]
-    assert [cause.size for cause in ledger.causes(standing.items(results), EXPLAINED)] == [1, 1]
+    assert [cause.size for cause in ledger.causes(standing.items(results), Verdict.EXPLAINED)] == [1, 1]
 
 
 def test_what_breaks_have_in_common_is_said() -> None:
@@ -228,144 +138,3 @@ def test_what_breaks_have_in_common_is_said() -> None:
     results["cells"][0]["findings"] = [finding("14", 1, 3.0)]
     assert "layer 2" not in ledger.in_common(found(results))
     assert ledger.in_common(found(results)[:1]) == []
-
-
-# --- the verdict
-
-
-def test_everything_holds() -> None:
-    results = sample() | {"training": []}
-    assert verdict(results) == (
-        "All 504 of 504 cells hold: torch-eager, jax-jit and numpy compute backpropagation as equations (1)–(14) say, "
-        "in float32 and float64."
-    )
-
-
-def test_training_runs_are_counted_too() -> None:
-    assert verdict(sample()).startswith("All 504 of 504 cells and all 6 of 6 training runs hold: ")
-
-
-def test_thousands_are_grouped() -> None:
-    results = small(1)
-    assert verdict(results | {"cells": results["cells"] * 1234}).startswith("All 1,234 of 1,234 cells hold")
-
-
-def test_a_break_is_named_and_the_rest_counted() -> None:
-    results = break_first(sample(), "14", 2, 1.7)
-    for other in results["cells"][1:4]:
-        spoil(other, "z", 1, 1.2)
-    spoil(results["training"][0], "14", 1, 1.1)
-    assert verdict(results) == (
-        "torch-eager breaks equation (14) in layer 2 (float32, identity → identity, half_squared_error), "
-        "and 3 more cells and 1 more training run break."
-    )
-
-
-def test_explained_breaks_are_counted_apart_from_others() -> None:
-    results = explain(break_first(small(4), "14", 2, 1.7), 0, "") | {"divergences": [divergence()]}
-    spoil(results["cells"][1], "a", 1, 9e5, explained="softplus-linear")
-    assert verdict(results) == (
-        "torch-eager breaks equation (14) in layer 2 (float32, identity → identity, half_squared_error); "
-        "1 cell breaks where a listed divergence explains it."
-    )
-
-
-def test_explained_breaks_do_not_break() -> None:
-    results = full() | {"training": []}
-    assert verdict(results) == (
-        "1,005 of 1,008 cells hold: torch-eager, jax-jit and numpy compute backpropagation as equations (1)–(14) say, "
-        "in float32, float64, float16 and bfloat16; 3 cells break where a listed divergence explains it."
-    )
-
-
-def test_nothing_but_explained_breaks_never_holds() -> None:
-    results = explain(small(2), 2, "softplus-linear") | {"divergences": [divergence()]}
-    assert verdict(results) == "Nothing holds; 2 cells break where a listed divergence explains it."
-
-
-def test_a_training_run_that_breaks_is_named() -> None:
-    results = sample()
-    spoil(results["training"][1], "2a", 1, "Infinity")
-    assert verdict(results) == "torch-eager breaks equation (2a) in layer 1 (float64, training on digits)."
-
-
-def test_a_crash_is_told() -> None:
-    results = crash(small(2), "adapter raised RuntimeError: no kernel.\nTraceback ...")
-    assert verdict(results) == (
-        "torch-eager breaks (float32, identity → identity, half_squared_error): adapter raised RuntimeError: no kernel."
-    )
-
-
-@pytest.mark.parametrize("results", [not_run(sample()), not_run(small()), small(0)])
-def test_nothing_run_never_holds(results: Results) -> None:
-    assert verdict(results).startswith("Nothing was audited")
-    assert "hold" not in verdict(results)
-
-
-def test_an_engine_that_was_not_run_is_not_said_to_compute() -> None:
-    results = sample()
-    for record in results["cells"][168:336] + results["training"][2:4]:
-        leave_out(record, "no jax")
-    assert verdict(results) == (
-        "336 of 504 cells and 4 of 6 training runs hold: torch-eager and numpy compute backpropagation as "
-        "equations (1)–(14) say, in float32 and float64; 168 cells and 2 training runs not run."
-    )
-
-
-def test_only_equations_that_were_checked_are_said_to_hold() -> None:
-    results = small()
-    for record in results["cells"]:
-        checked = ("z", "1", "5a", "5b", "6a", "7a", "7b", "8")
-        record["checked"] = {e: check for e, check in record["checked"].items() if e in checked}
-    assert "as equations (1), (5), (7) and (8) say, in float32" in verdict(results)
-
-
-def test_only_what_held_is_said_to_hold() -> None:
-    results = small(2) | {"divergences": [divergence()]}
-    results["cells"][0]["checked"] = {"1": [0.5, 2, 9]}
-    spoil(results["cells"][1], "9", 2, 9.0, explained="softplus-linear")
-    assert "as equation (1) says, in float32; 1 cell breaks" in verdict(results)
-
-
-def test_an_equation_that_was_checked_in_one_dtype_is_not_claimed_for_the_other() -> None:
-    results = sample(("numpy",)) | {"training": []}
-    for record in results["cells"]:
-        if record["dtype"] == "float32":
-            record["checked"] = {e: c for e, c in record["checked"].items() if e not in ("3", "4", "7b")}
-    assert verdict(results).endswith(
-        "as equations (1)–(14) say, in float32 and float64, (3), (4) and (7) in float64 only."
-    )
-
-
-def test_engines_of_which_different_things_were_checked_are_told_apart() -> None:
-    results = sample(("numpy", "mine")) | {"training": []}
-    for record in results["cells"]:
-        if record["engine"] == "mine":
-            record["checked"] = {"1": record["checked"]["1"]}
-    assert verdict(results).endswith(
-        "numpy computes backpropagation as equations (1)–(14) say, in float32 and float64, "
-        "and mine computes backpropagation as equation (1) says, in float32 and float64."
-    )
-
-
-def test_columns_keep_an_engine_together() -> None:
-    results = small(0)
-    rng = np.random.default_rng(1)
-    results["training"] = [run(rng, *c) for c in (("a", "float32"), ("b", "float32"), ("a", "bfloat16"))]
-    assert standing.columns(standing.items(results)) == [("a", "float32"), ("a", "bfloat16"), ("b", "float32")]
-
-
-@pytest.mark.parametrize(
-    ("how", "does"),
-    [
-        ("crashed", "torch-eager crashes ("),
-        ("timed-out", "torch-eager runs out of time ("),
-        ("malformed", "torch-eager gives no trace ("),
-        ("breaks", "torch-eager breaks ("),
-    ],
-)
-def test_the_sentence_says_what_an_adapter_does_that_gave_nothing(how: str, does: str) -> None:
-    results = crash(small(2), "it is not what it seems")
-    results["cells"][0]["verdict"] = how
-    assert verdict(results).startswith(does)
-    assert "it is not what it seems" in verdict(results)

@@ -6,9 +6,9 @@ import math
 import pytest
 from rich.console import Console
 
-from reports.campaign.terminal import LINES, breaks, describe, shortened, summary
+from reports.campaign.summary import summarise
+from reports.campaign.terminal import LINES, break_lines, finding_text, in_millions, summary_table
 from reports.results.files import jsonable
-from reports.text.progress import progress
 from tests.reports.samples import DTYPES, divergence, explain, finding, item, leave_out, sample, small, spoil
 
 
@@ -24,8 +24,13 @@ def results_of(*cells, training=(), **more):
 def shown(results, width=200):
     """The table as text, a line for each row."""
     console = Console(file=io.StringIO(), width=width)
-    console.print(summary(results))
+    console.print(summary_table(summarise(results)))
     return console.file.getvalue().splitlines()
+
+
+def breaks(results):
+    """The lines on what breaks."""
+    return break_lines(summarise(results))
 
 
 def row_of(lines, *words):
@@ -105,7 +110,7 @@ def test_summary_fits_80_columns_with_16_rows():
 
 @pytest.mark.parametrize(("n", "text"), [(0, "0"), (9_999_999, "9,999,999"), (123_456_789, "123.5 M")])
 def test_large_counts_are_shortened(n, text):
-    assert shortened(n) == text
+    assert in_millions(n) == text
 
 
 # --- the breaks
@@ -190,11 +195,11 @@ def test_what_holds_or_is_not_run_or_explained_is_no_break():
     assert len(breaks(results | {"divergences": []})) == 1
 
 
-def test_describe_ends_with_the_diagnosis():
-    said = describe(finding("14", 2, 2.0, diagnosis="δ^2 is 32 times what (14) gives: N = 32"))
+def test_finding_text_ends_with_the_diagnosis():
+    said = finding_text(finding("14", 2, 2.0, diagnosis="δ^2 is 32 times what (14) gives: N = 32"))
     assert said.endswith("2 times what is allowed; δ^2 is 32 times what (14) gives: N = 32")
     for none in (finding("14", 2, 2.0, diagnosis=None), finding("14", 2, 2.0)):
-        assert describe(none).endswith("2 times what is allowed")
+        assert finding_text(none).endswith("2 times what is allowed")
 
 
 def test_a_break_is_told_with_its_diagnosis():
@@ -203,17 +208,9 @@ def test_a_break_is_told_with_its_diagnosis():
     assert line.endswith("9 times what is allowed; δ^2 is 0 throughout")
 
 
-def test_describe_shows_all_digits():
+def test_finding_text_shows_all_digits():
     shown = finding("14", 2, 2.0)
     shown["worst"]["observed"] = 0.1 + 0.2
-    assert "0.30000000000000004" in describe(shown)
+    assert "0.30000000000000004" in finding_text(shown)
     shown["worst"]["observed"] = 0.1
-    assert "0.1000000000000000055" not in describe(shown)
-
-
-def test_progress_shows_names_as_they_are():
-    console = Console(file=io.StringIO(), width=120, force_terminal=True)
-    with progress(console) as bar:
-        bar.add_task("mine[bold]/cpu", total=2)
-        bar.refresh()
-    assert "mine[bold]/cpu" in console.file.getvalue()
+    assert "0.1000000000000000055" not in finding_text(shown)

@@ -2,62 +2,14 @@
 
 import json
 import math
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reports.results.environment import PACKAGES, environment, version
-from reports.results.files import SCHEMA, ResultsError, dump, jsonable, load, number, writable, write
+from reports.results.files import SCHEMA, ResultsError, dump, jsonable, load, number, restored, writable, write
 
 FOUND = {"schema": SCHEMA, "cells": [{"verdict": "holds", "checked": {"7a": [0.5, 2, 960]}}], "training": []}
-
-
-# --- the environment
-
-
-def test_environment():
-    about = environment({"numpy": "cpu"}, 7, "2026-01-02T03:04:05+00:00", 1.5)
-    assert (about["seed"], about["seconds"]) == (7, 1.5)
-    assert datetime.fromisoformat(about["started"]).tzinfo is not None
-    assert about["devices"] == {"numpy": "cpu"}
-    assert set(about["versions"]) == set(PACKAGES)
-    assert about["versions"]["numpy"] == np.__version__
-    for field in ("python", "platform", "processor"):
-        assert about[field], f"{field} is {about[field]!r}, but should say something"
-    assert about["cores"] >= 1
-    assert about["blas"], "no BLAS is named, but NumPy has one"
-    for pool in about["blas"]:
-        assert pool["name"]
-        assert pool["threads"] >= 1
-        assert "/" not in pool["library"]
-    json.dumps(about, allow_nan=False)
-
-
-def test_flags_of_other_processes_stand_beside_our_own(monkeypatch):
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    found = environment({}, 0, "", 0.0, {"jax_enable_x64": "True", "OPENBLAS_CORETYPE": "Zen"})["flags"]
-    assert found.items() >= {"jax_enable_x64": "True", "OPENBLAS_CORETYPE": "Zen"}.items()
-
-
-@pytest.mark.parametrize("engine", ["torch-eager", "jax-jit"], indirect=True)
-def test_flags_of_loaded_frameworks(engine):
-    flags = environment({}, 0, "", 0.0)["flags"]
-    expected = {
-        "torch-eager": {"torch float32 matmul precision": "highest", "torch cuda.matmul.allow_tf32": "False"},
-        "jax-jit": {"jax_enable_x64": "True", "jax_default_matmul_precision": "highest"},
-    }[engine.name]
-    assert expected.items() <= flags.items()
-
-
-def test_variables_that_choose_kernels_are_flags(monkeypatch):
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert environment({}, 0, "", 0.0)["flags"]["OPENBLAS_CORETYPE"] == "Haswell"
-
-
-def test_a_package_that_is_not_there():
-    assert version("no-such-package-at-all") == "not installed"
 
 
 # --- numbers that JSON lacks
@@ -73,6 +25,12 @@ def test_jsonable(value, text):
     assert jsonable(nested) == {"a": [text, [text, None, True, "text"]]}
     again = number(jsonable(value))
     assert again == value or (math.isnan(again) and math.isnan(value))
+
+
+def test_restored_takes_back_what_jsonable_does():
+    record = {"a": [math.inf, -math.inf, 0.5, None, True, "text"], "b": {"c": [[1, 2]]}}
+    assert restored(jsonable(record)) == record
+    assert math.isnan(restored(jsonable([math.nan]))[0])
 
 
 @pytest.mark.parametrize("value", [np.float64("nan"), np.float64("inf"), np.float64(0.5)])
@@ -109,7 +67,7 @@ def test_a_line_for_every_field_and_every_item_of_a_list():
     assert json.loads(text) == jsonable(found)
 
 
-def test_the_schema_is_the_second():
+def test_the_schema_is_the_third():
     assert SCHEMA == "backprop-parity/results/3"
 
 
@@ -179,9 +137,9 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path, below):
     ("content", "reason"),
     [
         (None, "cannot be read: No such file"),
-        (b"", "are no JSON"),
-        (b"{", "are no JSON"),
-        (b"\xff\xfe\x00", "are no JSON"),
+        (b"", "are not JSON"),
+        (b"{", "are not JSON"),
+        (b"\xff\xfe\x00", "are not JSON"),
         (b"[]", "have the schema 'list'"),
         (b"{}", "have the schema None"),
         (b'{"schema": "backprop-parity/results/1"}', "have the schema 'backprop-parity/results/1'"),
