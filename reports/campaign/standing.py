@@ -71,7 +71,7 @@ def items(results: Results) -> list[Item]:
     ]
 
 
-def checks(record: Record) -> dict[str, Check]:
+def checks(record: Mapping[str, Any]) -> dict[str, Check]:
     """What was checked in a cell; where a finding does not hold, it counts, whatever `checked` says."""
     found = {
         equation: Check(number(ratio), int(layer), int(elements))

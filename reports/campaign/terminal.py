@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports.campaign.ledger import Cause, causes
-from reports.campaign.standing import Check, Item, columns, items, severity
+from reports.campaign.standing import Check, Item, Results, columns, items, severity
 from reports.results.files import number
 from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 from reports.text.wording import clipped, counted, ratio_text
@@ -18,7 +18,7 @@ LINES = 40
 """How many lines the breaks take at most."""
 
 
-def summary(results: Record) -> Table:
+def summary(results: Results) -> Table:
     """A row for each engine and dtype: how its cells stand, elements compared, worst ratio and where, seconds.
 
     What breaks where a listed divergence explains it has a column of its own, and is not the worst ratio.
@@ -72,7 +72,7 @@ def shortened(n: int) -> str:
     return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.1f} M"
 
 
-def breaks(results: Record) -> list[str]:
+def breaks(results: Results) -> list[str]:
     """A line for each cause of what breaks and no listed divergence explains: one cell of it, and how many more."""
     found = causes(items(results))
     shown = found if len(found) <= LINES else found[: LINES - 1]

@@ -2,13 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from reports.campaign.shares import merged
 from reports.commands import options as shared
-from reports.commands.audit import conclude
+from reports.commands.audit import show
 from reports.results import files
+from reports.results.records import Results
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -19,8 +21,8 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def merge(options: argparse.Namespace, console: Console) -> int:
     """Put the shares of a campaign together."""
-    shares = [files.load(path) for path in options.results]
+    shares = [dict(files.load(path)) for path in options.results]
     folder = files.writable(options.out)
-    results = merged(shares)
+    results = cast(Results, merged(shares))
     files.write(folder / "results.json", files.dump(results))
-    return conclude(results, folder / "results.json", [], console)
+    return show(results, folder / "results.json", console)

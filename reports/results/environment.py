@@ -6,16 +6,17 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_info
+
+from reports.results.records import Environment
 
 PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes", "scikit-learn")
 
 
 def environment(
     devices: Mapping[str, str], seed: int, started: str, seconds: float, elsewhere: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> Environment:
     """Versions, processor, BLAS and its threads, the device of each adapter, precision flags, seed.
 
     `elsewhere` are the flags of processes that loaded a framework.

@@ -3,10 +3,12 @@
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from reports.results.environment import environment
+from reports.results.records import Results
 
 SCHEMA = "backprop-parity/results/3"
 
@@ -28,12 +30,12 @@ SAME = ("python", "platform", "processor", "versions")
 """What of an environment must be the same for a chapter to be of this machine and these versions."""
 
 
-def carried(path: Path, about: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def carried(path: Path, about: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The chapters that stand in a file and were measured in this environment; and why others are left out."""
     if not path.exists():
         return {}, []
     try:
-        before = load(path)
+        before: Mapping[str, Any] = load(path)
     except ResultsError as error:
         return {}, [f"{error}: it is replaced"]
     kept, said = {}, []
@@ -86,7 +88,7 @@ def write(path: Path, text: str) -> None:
         raise ResultsError(f"{str(path)!r} cannot be written: {error.strerror}") from error
 
 
-def dump(results: dict[str, Any]) -> str:
+def dump(results: Mapping[str, Any]) -> str:
     """Results as text: a line for each field, and for each item of a list."""
     fields = []
     for name, value in jsonable(results).items():
@@ -98,7 +100,7 @@ def dump(results: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> Results:
     """The results in a file; raises ResultsError if it holds none."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -109,4 +111,4 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         found = results.get("schema") if isinstance(results, dict) else type(results).__name__
         raise ResultsError(f"results {str(path)!r} have the schema {found!r}, but should have {SCHEMA!r}")
-    return results
+    return cast(Results, results)
