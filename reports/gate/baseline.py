@@ -92,7 +92,7 @@ class Baseline(NamedTuple):
 
 def of(results: Results) -> Baseline:
     """The baseline that the results of a campaign make."""
-    request = results["request"]
+    request = results["request"].copy()
     kinks = conventions(results.get("divergences") or [], str(request.get("device")))
     records = sorted(items_of(results), key=lambda record: record["id"])
     lines = {record["id"]: line_of(record) for record in records}
