@@ -1,14 +1,12 @@
 """`render`: make report.html from results.json."""
 
 import argparse
-from typing import cast
 
 from rich.console import Console
 
 from reports.commands import options as shared
 from reports.page import report
 from reports.results import files
-from reports.results.records import Results
 from reports.text.console import say
 from reports.verdict import status, verdict
 
@@ -20,7 +18,7 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def render(options: argparse.Namespace, console: Console) -> int:
     """Make report.html; the exit status is that of the results."""
-    results = cast(Results, files.load(options.results))
+    results = files.load(options.results)
     folder = files.writable(options.out or options.results.parent)
     files.write(folder / "report.html", report.render(results))
     say(console, f"{folder / 'report.html'} written: {verdict(results)}")
