@@ -45,7 +45,6 @@ from reports.divergences.known import anywhere, defects, departing
 from reports.results.environment import environment
 from reports.results.files import jsonable, number
 from reports.results.journal import append, opened, read
-from reports.results.records import Environment
 from reports.running.seeds import generator
 
 SCHEMA = "backprop-parity/scalar-accuracy/2"
@@ -412,4 +411,4 @@ def measure(adapters: list[Adapter], plan: SweepPlan, folder: Path, tell: Callab
     first = {"request": request, "versions": about["versions"], "devices": about["devices"]}
     entries = sweep(adapters, plan, folder / PARTIAL, first, tell)
     about = environment(devices, plan.seed, started, time.perf_counter() - clock)
-    return {"schema": SCHEMA, "environment": cast(Environment, about), "request": request, "entries": entries}
+    return {"schema": SCHEMA, "environment": about, "request": request, "entries": entries}
