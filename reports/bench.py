@@ -206,7 +206,7 @@ def engine_trace(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
 
 
 def audit_of_trace(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
-    """The audit of a trace that some engine made."""
+    """The audit of the trace of some engine."""
     assert trace is not None
     return lambda: audit(case, trace)
 

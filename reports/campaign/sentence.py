@@ -3,10 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from reference.audit import EQUATIONS
 from reports.campaign.ledger import Cause, causes
 from reports.campaign.standing import Column, Item
+from reports.results import records
 from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
 from reports.text.wording import clipped, context, counted, equation_text, listing, numbers_text, spans
 
@@ -38,7 +40,7 @@ def _broken(found: Sequence[Cause]) -> str:
     rest = [b.item for cause in found for b in cause.breaks if b is not first]
     more = [part.replace(" ", " more ", 1) for part in _parts(rest)]
     tail = f", and {listing(more)} {'breaks' if len(rest) == 1 else 'break'}" if rest else ""
-    engine, where = first.item.record["engine"], f"({context(first.item.record)})"
+    engine, where = first.item.record["engine"], f"({context(cast(records.Item, first.item.record))})"
     if finding := first.finding:
         return f"{engine} breaks {equation_text(finding['equation'])} in layer {finding['layer']} {where}{tail}"
     does = WITHOUT_A_NUMBER.get(first.item.record["verdict"], "breaks")

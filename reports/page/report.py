@@ -49,7 +49,7 @@ def render(results: Results) -> str:
     }
     environment.globals |= {
         "number": number,
-        "place": wording.place,
+        "element_text": wording.element_text,
         "dataset": wording.dataset,
         "counted": wording.counted,
         "share_of": summary.share,

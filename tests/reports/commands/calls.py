@@ -9,20 +9,17 @@ from reference.cases import Combination, Shape, draw_case
 
 LOSSES_ASKED = ("half_squared_error", "binary_cross_entropy", "binary_cross_entropy_on_logits")
 
-
 SMALL = (
     *("--engines", "numpy", "--hidden", "tanh", "--output", "sigmoid", "--loss", ",".join(LOSSES_ASKED)),
     *("--cases", "2", "--further", "1", "--workers", "1", "--no-training", "--no-divergences"),
 )
-"""A small audit; from the third word on, of whatever else it is given."""
-
+"""A small audit; without its first two words, of another engine."""
 
 GOOD = """
 from adapters.numpy.engine import NumpyEngine
 class Mine(NumpyEngine):
     name = "mine"
 """
-
 
 BROKEN = """
 from dataclasses import replace

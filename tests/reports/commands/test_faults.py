@@ -10,7 +10,6 @@ from tests.reports.commands.calls import refused, written
 
 TWO = ("derivative-at-activation", "loss-summed")
 
-
 FEW = ("--engines", "numpy", "--dtypes", "float32", "--seeds", "1", "--cases", "20", "--only", "matrix,alarms")
 
 
@@ -76,5 +75,5 @@ def test_results_that_are_none_are_not_overwritten_by_seeded_faults(call, out):
 def test_alarms_want_an_honest_engine(tmp_path, capsys):
     arguments = ["faults", "--engines", "jax-whole", "--only", "alarms", "--out", str(tmp_path)]
     assert __main__.main(arguments) == 2
-    said = capsys.readouterr()
-    assert "not in jax-whole" in said.out + said.err
+    printed = capsys.readouterr()
+    assert "not in jax-whole" in printed.out + printed.err

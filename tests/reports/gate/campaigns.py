@@ -10,9 +10,7 @@ from tests.reports import samples
 
 TODAY = date(2026, 11, 26)
 
-
 CELL = "torch-eager/cpu/float32/tanh/sigmoid/binary_cross_entropy"
-
 
 KINK = samples.divergence("relu-at-0") | {
     "id": "relu/derivative/float32/0.0",
@@ -37,10 +35,10 @@ def cell_of(found, name=CELL):
     return cell
 
 
-def judged(now, before=None, given=(), today=TODAY):
+def judged(now, before=None, waived=(), today=TODAY):
     """The outcome of the gate for results, held to others."""
     records = [*now["cells"], *now["training"]]
-    return gate.judged(baseline.of(before or campaign()), baseline.of(now), records, given, today)
+    return gate.judged(baseline.of(before or campaign()), baseline.of(now), records, waived, today)
 
 
 def waiver(**changes):

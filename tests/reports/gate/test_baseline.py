@@ -32,9 +32,9 @@ def test_what_is_no_number_stays_so():
 
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path):
-    path, made = tmp_path / "baseline.jsonl", baseline.of(campaign())
-    baseline.write_to(path, made)
-    assert baseline.read(path) == made
+    path, recorded = tmp_path / "baseline.jsonl", baseline.of(campaign())
+    baseline.write_to(path, recorded)
+    assert baseline.read(path) == recorded
 
 
 def test_what_is_no_number_is_read_as_it_was_written(tmp_path):

@@ -28,7 +28,7 @@ from tests.reports.gate.campaigns import (
 def test_a_waiver_lets_a_break_pass():
     found = campaign()
     breaks(found)
-    outcome = judged(found, given=[waiver()])
+    outcome = judged(found, waived=[waiver()])
     assert outcome.passes
     assert [each.waived for each in outcome.differences] == [True]
     assert "1 waived" in gate_text.sentence(outcome)
@@ -42,7 +42,7 @@ def test_a_waiver_lets_a_break_pass():
 def test_a_waiver_lets_nothing_else_pass(changes):
     found = campaign()
     breaks(found)
-    outcome = judged(found, given=[waiver(**changes)])
+    outcome = judged(found, waived=[waiver(**changes)])
     assert not outcome.passes
     assert [each.waived for each in outcome.differences] == [False]
 
@@ -51,34 +51,34 @@ def test_a_waiver_of_one_equation_does_not_cover_another_that_breaks_too():
     found = campaign()
     breaks(found)
     samples.spoil(cell_of(found), "9", 3, 1.2)
-    assert not judged(found, given=[waiver()]).passes
-    assert judged(found, given=[waiver(), waiver(equation="9")]).passes
+    assert not judged(found, waived=[waiver()]).passes
+    assert judged(found, waived=[waiver(), waiver(equation="9")]).passes
 
 
 def test_nan_is_above_every_ceiling():
     found = campaign()
     samples.spoil(cell_of(found), "14", 2, "NaN")
-    assert not judged(found, given=[waiver(ceiling=1e300)]).passes
+    assert not judged(found, waived=[waiver(ceiling=1e300)]).passes
 
 
 @pytest.mark.parametrize("plant", [vanishes, compares_less, takes_another_side, crashes, is_skipped])
 def test_no_waiver_covers_what_is_no_break(plant):
     found = campaign()
     plant(found)
-    given = [waiver(cells="*", equation=equation, ceiling=1e300) for equation in ("14", "7a", "9")]
-    assert not judged(found, given=given).passes
+    every = [waiver(cells="*", equation=equation, ceiling=1e300) for equation in ("14", "7a", "9")]
+    assert not judged(found, waived=every).passes
 
 
 def test_a_waiver_past_its_date_fails_whatever_holds():
-    outcome = judged(campaign(), given=[waiver(expires=TODAY - timedelta(days=1))])
+    outcome = judged(campaign(), waived=[waiver(expires=TODAY - timedelta(days=1))])
     assert not outcome.passes
     assert "1 waiver past the date" in gate_text.sentence(outcome)
     assert any("expired on 2026-11-25" in line for line in gate_text.notices(outcome))
-    assert judged(campaign(), given=[waiver(expires=TODAY)]).passes
+    assert judged(campaign(), waived=[waiver(expires=TODAY)]).passes
 
 
 def test_a_waiver_that_no_longer_applies_is_named():
-    outcome = judged(campaign(), given=[waiver()])
+    outcome = judged(campaign(), waived=[waiver()])
     assert outcome.passes
     assert outcome.idle == (waiver(),)
     (line,) = gate_text.notices(outcome)
