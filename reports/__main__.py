@@ -15,16 +15,16 @@ from reports.results.files import ResultsError
 from reports.running.workers import CampaignError
 
 VERBS = {
-    "audit": "run a campaign and write results.json",
+    "audit": "audit engines cell by cell, and write results.json",
     "merge": "put the results of all shares of a campaign together",
     "replay": "audit the Case of a file in every engine, and say what breaks",
     "render": "make report.html from results.json",
-    "gate": "hold results.json to the baseline; write gate.md and gate.xml beside it",
+    "gate": "hold results.json to the baseline, and write gate.md and gate.xml",
     "compare": "say what changed between two results.json, such as before and after an upgrade",
-    "divergences": "measure where the engines differ, from the equations and from each other",
+    "divergences": "measure where the engines differ from the equations and from each other",
     "sweep": "measure the accuracy of every scalar function in every engine",
     "faults": "plant every seeded fault, audit honest engines, and say what is caught",
-    "trajectories": "train every optimiser in every engine, every step audited",
+    "trajectories": "train with every optimiser in every engine, and audit every step",
     "bench": "time the audit and the reference beside the engines",
 }
 """The verbs; `reports/commands/VERB.py` has `options`, which adds options to a parser, and a function of its name."""
@@ -36,11 +36,11 @@ def command(verb: str) -> ModuleType:
 
 
 def parser(with_options: Collection[str] = tuple(VERBS)) -> Parser:
-    """All verbs, and the options of some: the module of each is imported."""
+    """The parser of all verbs, with the options of some: only their modules are imported."""
     main = Parser(prog="python -m reports", description=__doc__)
     verbs = main.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
-    for name, does in VERBS.items():
-        verb = verbs.add_parser(name, help=does, description=does)
+    for name, line in VERBS.items():
+        verb = verbs.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
         if name in with_options:
             command(name).options(verb)
     return main

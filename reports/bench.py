@@ -1,7 +1,7 @@
-"""What the audit costs beside the engines and beside gradcheck, and the reference beside torch.
+"""The cost of the audit beside the engines and gradcheck, and of the reference beside torch.
 
-Every engine is timed in a process of its own, so that no thread pool of another stands in its way, and in turns: within
-a round each contestant is asked once, while the others wait on a pipe. A ratio is that of the medians over the rounds.
+Every engine is timed in a process of its own, undisturbed by the threads of another, and in turns: in each round every
+contestant is timed once, while the others wait on a pipe. A ratio is that of the medians over the rounds.
 """
 
 import multiprocessing
@@ -10,12 +10,12 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
 import numpy as np
 from rich import box
@@ -30,6 +30,7 @@ from reference.cases import Combination, Shape, draw_case
 from reference.optimisers import optimiser
 from reference.training import Plan
 from reports.results.environment import cores, environment
+from reports.results.records import Environment
 from reports.running.tally import Tally
 from reports.running.variables import environment_variables
 from reports.trajectories.steps import steps
@@ -49,7 +50,101 @@ SETTLE = 0.05
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PJRT_NPROC")
 """The variables that torch, NumPy's BLAS and XLA take their number of threads from."""
 
-Record = dict[str, Any]
+
+# --- the records of bench.json
+
+
+class Timing(TypedDict):
+    """The seconds of one call: median and quartiles over the rounds."""
+
+    median: float
+    lower: float
+    upper: float
+    rounds: int
+
+
+class Setup(TypedDict):
+    """What the timings of a record have in common."""
+
+    threads: int
+    width: int
+    parameters: int
+
+
+class AuditRecord(Setup):
+    """The audit of an engine's trace, beside that trace."""
+
+    engine: str
+    dtype: str
+    audit: Timing
+    trace: Timing
+    ratio: float
+
+
+class GradcheckRecord(Setup):
+    """gradcheck in one of its modes, beside the audit."""
+
+    mode: str
+    gradcheck: Timing
+    audit: Timing
+    ratio: float
+
+
+class TrainingRecord(Setup):
+    """Steps of training alone, and each of them audited; the ratio is what the audit adds."""
+
+    engine: str
+    dtype: str
+    optimiser: str
+    steps: int
+    train: Timing
+    audited: Timing
+    ratio: float
+
+
+NetworkRecord = TypedDict(
+    "NetworkRecord",
+    {
+        "threads": int,
+        "width": int,
+        "parameters": int,
+        "numpy": Timing,
+        "torch": Timing,
+        "products": Timing,
+        "numpy/torch": float,
+        "numpy/products": float,
+    },
+)
+"""NumPy's forward and backward pass, torch's, and the matrix products alone."""
+
+
+class BenchRequest(TypedDict):
+    """The sizes that all records share."""
+
+    rounds: int
+    samples: int
+    layers: int
+    seed: int
+
+
+class Load(TypedDict):
+    """The load average before and after."""
+
+    before: float | None
+    after: float | None
+
+
+class Bench(TypedDict):
+    """bench.json."""
+
+    schema: str
+    environment: Environment
+    request: BenchRequest
+    load: Load
+    audit: list[AuditRecord]
+    gradcheck: list[GradcheckRecord]
+    training: list[TrainingRecord]
+    network: list[NetworkRecord]
 
 
 class BenchError(AdapterError):
@@ -107,7 +202,7 @@ def engine_trace(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
 
 
 def audit_of_trace(adapter: Adapter, case: Case, trace: Trace | None) -> Work:
-    """The audit of a trace that some engine made."""
+    """The audit of the trace of some engine."""
     assert trace is not None
     return lambda: audit(case, trace)
 
@@ -304,8 +399,8 @@ class Worker:
 
     def prepare(self, task: str, of: Network, trace: Trace | None = None) -> tuple["Contestant", Trace | None]:
         """Something to be timed, and the trace if it is one."""
-        number, made = self.ask("prepare", task, of, trace)
-        return Contestant(self, number), made
+        number, traced = self.ask("prepare", task, of, trace)
+        return Contestant(self, number), traced
 
     def close(self) -> None:
         """End the process."""
@@ -332,75 +427,87 @@ class Contestant:
 def workers(engines: Sequence[str], threads: int) -> Iterator[dict[str, Worker]]:
     """One process an engine, ended with the block."""
     with ExitStack() as stack:
-        made = {}
+        started = {}
         for engine in engines:
-            made[engine] = Worker(engine, threads)
-            stack.callback(made[engine].close)
-        yield made
+            started[engine] = Worker(engine, threads)
+            stack.callback(started[engine].close)
+        yield started
 
 
-def in_turns(contestants: dict[Any, Contestant], rounds: int, seldom: dict[Any, int]) -> dict[Any, Record]:
+Name = TypeVar("Name")
+
+
+def in_turns(contestants: Mapping[Name, Contestant], rounds: int, seldom: Mapping[Name, int]) -> dict[Name, Timing]:
     """Time every contestant once a round; those in `seldom` in the first few rounds only."""
-    seconds: dict[Any, list[float]] = {name: [] for name in contestants}
+    seconds: dict[Name, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds):
         for name, contestant in contestants.items():
             if turn < seldom.get(name, rounds):
                 seconds[name].append(contestant.time())
-    return {name: summary(times) for name, times in seconds.items()}
+    return {name: timing(times) for name, times in seconds.items()}
 
 
-def summary(seconds: list[float]) -> Record:
+def timing(seconds: list[float]) -> Timing:
     """Median and quartiles of the rounds."""
     lower, upper = (float(q) for q in np.quantile(seconds, (0.25, 0.75)))
     return {"median": statistics.median(seconds), "lower": lower, "upper": upper, "rounds": len(seconds)}
 
 
-def ratio(over: Record, under: Record) -> float:
+def ratio(over: Timing, under: Timing) -> float:
     """The ratio of two medians."""
     return float(over["median"] / under["median"])
 
 
-def beside_engines(made: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> tuple[list[Record], list[Record]]:
+def time_audits(
+    processes: dict[str, Worker], width: int, sizes: Sizes, rounds: int
+) -> tuple[list[AuditRecord], list[GradcheckRecord]]:
     """At one width: the audit of each engine's trace beside that trace, and beside gradcheck on the same network."""
-    contestants, threads = {}, made["numpy"].threads
+    contestants: dict[tuple[str, str, str], Contestant] = {}
     for dtype in ("float32", "float64"):
         of = Network(width, sizes.samples, dtype)
         for engine in sizes.engines:
-            contestants["trace", engine, dtype], trace = made[engine].prepare("trace", of)
-            contestants["audit", engine, dtype], _ = made["numpy"].prepare("audit", of, trace)
+            contestants["trace", engine, dtype], trace = processes[engine].prepare("trace", of)
+            contestants["audit", engine, dtype], _ = processes["numpy"].prepare("audit", of, trace)
     modes = ("fast", "slow") if width in sizes.checked else ()
     for mode in modes:
-        contestants["gradcheck", "torch-eager", mode], _ = made["torch-eager"].prepare(f"gradcheck {mode}", of)
+        contestants["gradcheck", "torch-eager", mode], _ = processes["torch-eager"].prepare(f"gradcheck {mode}", of)
     times = in_turns(contestants, rounds, {("gradcheck", "torch-eager", "slow"): sizes.slow_rounds})
-    about = {"threads": threads, "width": width, "parameters": of.parameters}
-    audits = []
+    setup: Setup = {"threads": processes["numpy"].threads, "width": width, "parameters": of.parameters}
+    audits: list[AuditRecord] = []
     for what, engine, dtype in contestants:
         if what == "audit":
             one, other = times["audit", engine, dtype], times["trace", engine, dtype]
             audits.append(
-                about | {"engine": engine, "dtype": dtype, "audit": one, "trace": other, "ratio": ratio(one, other)}
+                {**setup, "engine": engine, "dtype": dtype, "audit": one, "trace": other, "ratio": ratio(one, other)}
             )
-    one = times["audit", "torch-eager", "float64"]
-    checks = []
+    checks: list[GradcheckRecord] = []
     for mode in modes:
-        other = times["gradcheck", "torch-eager", mode]
-        checks.append(about | {"mode": mode, "gradcheck": other, "audit": one, "ratio": ratio(other, one)})
+        one, other = times["audit", "torch-eager", "float64"], times["gradcheck", "torch-eager", mode]
+        checks.append({**setup, "mode": mode, "gradcheck": other, "audit": one, "ratio": ratio(other, one)})
     return audits, checks
 
 
-def beside_torch(made: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> Record:
+def time_network(processes: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> NetworkRecord:
     """At one width, in float64: NumPy's forward and backward pass, torch's, and NumPy's matrix products alone."""
     of = Network(width, sizes.samples, "float64")
     contestants = {
-        name: made[engine].prepare(name, of)[0]
+        name: processes[engine].prepare(name, of)[0]
         for name, engine in (("numpy", "numpy"), ("torch", "torch-eager"), ("products", "numpy"))
     }
     times = in_turns(contestants, rounds, {})
-    ratios = {f"numpy/{name}": ratio(times["numpy"], times[name]) for name in ("torch", "products")}
-    return {"threads": made["numpy"].threads, "width": width, "parameters": of.parameters, **times, **ratios}
+    return {
+        "threads": processes["numpy"].threads,
+        "width": width,
+        "parameters": of.parameters,
+        "numpy": times["numpy"],
+        "torch": times["torch"],
+        "products": times["products"],
+        "numpy/torch": ratio(times["numpy"], times["torch"]),
+        "numpy/products": ratio(times["numpy"], times["products"]),
+    }
 
 
-def beside_training(made: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> list[Record]:
+def time_training(processes: dict[str, Worker], width: int, sizes: Sizes, rounds: int) -> list[TrainingRecord]:
     """At one width: what the audit of every step adds to training in each engine, per optimiser and dtype."""
     runs = {
         (engine, dtype, name): Network(width, sizes.samples, dtype)
@@ -409,110 +516,129 @@ def beside_training(made: dict[str, Worker], width: int, sizes: Sizes, rounds: i
         for name in OPTIMISERS
     }
     contestants = {
-        (verb, *run): made[run[0]].prepare(f"{verb} {run[2]}", of)[0]
+        (verb, *run): processes[run[0]].prepare(f"{verb} {run[2]}", of)[0]
         for run, of in runs.items()
         for verb in ("train", "audited")
     }
     seconds = in_turns(contestants, rounds, {})
-    rows = []
+    records: list[TrainingRecord] = []
     for (engine, dtype, name), of in runs.items():
         alone, audited = (seconds[verb, engine, dtype, name] for verb in ("train", "audited"))
-        about = {"threads": made["numpy"].threads, "width": width, "parameters": of.parameters}
-        run = {"engine": engine, "dtype": dtype, "optimiser": name, "steps": STEPS}
-        rows.append(about | run | {"train": alone, "audited": audited, "ratio": ratio(audited, alone) - 1})
-    return rows
+        records.append(
+            {
+                "threads": processes["numpy"].threads,
+                "width": width,
+                "parameters": of.parameters,
+                "engine": engine,
+                "dtype": dtype,
+                "optimiser": name,
+                "steps": STEPS,
+                "train": alone,
+                "audited": audited,
+                "ratio": ratio(audited, alone) - 1,
+            }
+        )
+    return records
 
 
-def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Record:
-    """bench.json: every comparison, with 1 thread and with all, and what it was measured on.
+def measure(rounds: int, console: Console, sizes: Sizes | None = None) -> Bench:
+    """bench.json: every comparison, with 1 thread and with all, and the environment.
 
     Raises BenchError if an engine cannot be timed.
     """
     sizes = sizes or Sizes()
     started, clock, load_before = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), load_average()
-    found: dict[str, list[Record]] = {"audit": [], "gradcheck": [], "training": [], "network": []}
+    audits: list[AuditRecord] = []
+    checks: list[GradcheckRecord] = []
+    trainings: list[TrainingRecord] = []
+    networks: list[NetworkRecord] = []
 
-    def say(what: str, threads: int) -> None:
+    def report(what: str, threads: int) -> None:
         console.print(f"{time.perf_counter() - clock:4.0f} s  {what}, threads: {threads}", highlight=False)
 
     for threads in sizes.threads:
-        with workers(sizes.engines, threads) as made:
+        with workers(sizes.engines, threads) as processes:
             for width in sizes.audited:
-                say(f"the audit at width {width}", threads)
-                audits, checks = beside_engines(made, width, sizes, rounds)
-                found["audit"] += audits
-                found["gradcheck"] += checks
+                report(f"the audit at width {width}", threads)
+                of_audit, of_gradcheck = time_audits(processes, width, sizes, rounds)
+                audits += of_audit
+                checks += of_gradcheck
             for width in sizes.trained:
-                say(f"audited training at width {width}", threads)
-                found["training"] += beside_training(made, width, sizes, rounds)
+                report(f"audited training at width {width}", threads)
+                trainings += time_training(processes, width, sizes, rounds)
             for width in sizes.networks:
-                say(f"NumPy and torch at width {width}", threads)
-                found["network"].append(beside_torch(made, width, sizes, rounds))
-    about = environment({}, SEED, started, time.perf_counter() - clock)
-    request = {"rounds": rounds, "samples": sizes.samples, "layers": LAYERS, "seed": SEED}
-    load = {"before": load_before, "after": load_average()}
-    return {"schema": SCHEMA, "environment": about, "request": request, "load": load, **found}
+                report(f"NumPy and torch at width {width}", threads)
+                networks.append(time_network(processes, width, sizes, rounds))
+    return {
+        "schema": SCHEMA,
+        "environment": environment({}, SEED, started, time.perf_counter() - clock),
+        "request": {"rounds": rounds, "samples": sizes.samples, "layers": LAYERS, "seed": SEED},
+        "load": {"before": load_before, "after": load_average()},
+        "audit": audits,
+        "gradcheck": checks,
+        "training": trainings,
+        "network": networks,
+    }
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run during the last minute, where the system tells it: noise, if it exceeds ours."""
+    """The mean number of processes that were ready to run in the last minute: noise, where it exceeds our own."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 # --- what a person sees
 
 
-def tables(found: Record) -> list[Table]:
+def tables(bench: Bench) -> list[Table]:
     """One table a comparison: medians over the rounds, and their ratios."""
-    about = f"{found['request']['samples']} samples, medians of {found['request']['rounds']} rounds, ms"
+    about = f"{bench['request']['samples']} samples, medians of {bench['request']['rounds']} rounds, ms"
     audits = table(f"audit beside the engine's trace: {about}", ("engine", "dtype"), ("trace", "audit", "audit/trace"))
-    for row in found["audit"]:
-        audits.add_row(
-            *head(row), row["engine"], row["dtype"], duration(row["trace"]), duration(row["audit"]), times(row["ratio"])
-        )
+    for a in bench["audit"]:
+        numbers = duration(a["trace"]), duration(a["audit"]), three_digits(a["ratio"])
+        audits.add_row(*head(a), a["engine"], a["dtype"], *numbers)
     checks = table(
         f"gradcheck beside the audit, float64: {about}", ("mode",), ("gradcheck", "audit", "gradcheck/audit")
     )
-    for row in found["gradcheck"]:
-        checks.add_row(*head(row), row["mode"], duration(row["gradcheck"]), duration(row["audit"]), times(row["ratio"]))
+    for c in bench["gradcheck"]:
+        checks.add_row(*head(c), c["mode"], duration(c["gradcheck"]), duration(c["audit"]), three_digits(c["ratio"]))
     trained = table(
         f"audited training beside training: {about}, of {STEPS} steps",
         ("engine", "dtype", "optimiser"),
         ("training", "audited", "audit/training"),
     )
-    for row in found["training"]:
-        name = (row["engine"], row["dtype"], row["optimiser"])
-        trained.add_row(*head(row), *name, *(duration(row[of]) for of in ("train", "audited")), times(row["ratio"]))
+    for t in bench["training"]:
+        numbers = duration(t["train"]), duration(t["audited"]), three_digits(t["ratio"])
+        trained.add_row(*head(t), t["engine"], t["dtype"], t["optimiser"], *numbers)
     headings = ("NumPy", "torch", "products", "NumPy/torch", "NumPy/products")
     passes = table(f"forward and backward, float64: {about}", (), headings)
-    for row in found["network"]:
-        ratios = (times(row[f"numpy/{name}"]) for name in ("torch", "products"))
-        passes.add_row(*head(row), *(duration(row[name]) for name in ("numpy", "torch", "products")), *ratios)
+    for n in bench["network"]:
+        durations = duration(n["numpy"]), duration(n["torch"]), duration(n["products"])
+        passes.add_row(*head(n), *durations, three_digits(n["numpy/torch"]), three_digits(n["numpy/products"]))
     return [audits, checks, trained, passes]
 
 
 def table(title: str, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     """An empty table; every one starts with threads, width and parameters."""
-    made = Table(title=title, title_style="dim", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    empty = Table(title=title, title_style="dim", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for heading in ("threads", "width", "parameters"):
-        made.add_column(heading, justify="right")
+        empty.add_column(heading, justify="right")
     for heading in names:
-        made.add_column(heading, no_wrap=True)
+        empty.add_column(heading, no_wrap=True)
     for heading in numbers:
-        made.add_column(heading, justify="right", no_wrap=True)
-    return made
+        empty.add_column(heading, justify="right", no_wrap=True)
+    return empty
 
 
-def head(row: Record) -> tuple[str, str, str]:
+def head(record: Setup | NetworkRecord) -> tuple[str, str, str]:
     """The cells that every row starts with."""
-    return str(row["threads"]), str(row["width"]), f"{row['parameters']:,}"
+    return str(record["threads"]), str(record["width"]), f"{record['parameters']:,}"
 
 
-def duration(timing: Record) -> str:
+def duration(timing: Timing) -> str:
     """A median in milliseconds, three digits."""
-    return times(1e3 * timing["median"])
+    return three_digits(1e3 * timing["median"])
 
 
-def times(number: float) -> str:
+def three_digits(number: float) -> str:
     """A number, three digits."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

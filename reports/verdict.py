@@ -4,7 +4,7 @@ from reports.campaign.sentence import sentence
 from reports.campaign.standing import items
 from reports.faults import summary as faults_summary
 from reports.results.records import Results
-from reports.results.verdicts import BREAKS, HOLDS
+from reports.results.verdicts import Verdict
 from reports.trajectories.summary import summarise
 
 
@@ -19,7 +19,7 @@ def status(results: Results) -> int:
         return 1
     if (faults or trajectories) and not standings:
         return 0 if trajectories or (faults and faults_summary.decided(faults)) else 1
-    return 0 if HOLDS in standings and BREAKS not in standings else 1
+    return 0 if Verdict.HOLDS in standings and Verdict.BREAKS not in standings else 1
 
 
 def verdict(results: Results) -> str:

@@ -21,6 +21,7 @@ from reports.campaign.shares import Share
 from reports.campaign.summary import summarise
 from reports.campaign.times import times
 from reports.commands import options as shared
+from reports.commands.chapters import conclude
 from reports.commands.options import UsageError
 from reports.results import files
 from reports.results.environment import environment
@@ -44,23 +45,23 @@ def options(verb: argparse.ArgumentParser) -> None:
         ("--output", OUTPUT, "output activation"),
         ("--loss", tuple(LOSSES), "loss"),
     ):
-        help = f"some of the {'losses' if what == 'loss' else f'{what}s'} (default: all)"
+        help = f"some of {', '.join(allowed)} (default: all)"
         verb.add_argument(name, type=shared.names(allowed, what), default=allowed, metavar="NAMES", help=help)
-    shared.number(verb, "--cases", 1, "random cases of each cell")
+    shared.number(verb, "--cases", 1, "random Cases of each cell")
     shared.number(
-        verb, "--further", 3, "further cases, with drawn parameters, of the cells that get every experiment", 0
+        verb, "--further", 3, "further Cases, with drawn parameters, of the cells that get every experiment", 0
     )
     shared.workers(verb)
     shared.seed(verb, "every draw")
-    verb.add_argument(
-        "--shard", type=share, default=Share(1, 1), metavar="I/N", help="one of N shares of the campaign; see merge"
-    )
+    help = "one of N shares of the campaign, to be put together by `merge` (default: %(default)s)"
+    verb.add_argument("--shard", type=share, default=Share(1, 1), metavar="I/N", help=help)
     shared.number(verb, "--timeout", 600, "seconds that a cell may take")
     shared.number(verb, "--memory", 8192, "MiB that a worker may hold")
     shared.device(verb)
-    verb.add_argument("--case", type=Path, metavar="FILE", help="audit the Case of a file, instead of random ones")
-    verb.add_argument("--no-training", action="store_true", help="leave out the training run on digits")
-    verb.add_argument("--no-divergences", action="store_true", help="leave out the table of divergences")
+    verb.add_argument("--case", type=Path, metavar="FILE", help="audit only the Case of a file (default: random Cases)")
+    for part, what in (("training", "training runs on digits"), ("divergences", "table of divergences")):
+        help = f"leave out the {what} (default: measured too)"
+        verb.add_argument(f"--no-{part}", action="store_true", help=help)
     shared.out(verb)
 
 
@@ -68,7 +69,9 @@ def share(text: str) -> Share:
     """The type of a share of a campaign."""
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share: give 3/8 for the third of eight")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a share: give a number and a total, such as 3/8 for the third of eight"
+        )
     return Share(int(number), int(of))
 
 
@@ -91,28 +94,25 @@ def audit(options: argparse.Namespace, console: Console) -> int:
         **parts,
         **chapters,
     }
-    files.write(folder / "results.json", files.dump(files.jsonable(results)))
-    (folder / campaign.JOURNAL).unlink(missing_ok=True)
-    for path in save_failures(folder / "failures", results["cells"], options.seed) if options.case is None else ():
-        say(console, f"failing Case written: python -m reports replay {path}")
-    return conclude(results, folder / "results.json", notices, console)
-
-
-def conclude(results: Results, path: Path, notices: Sequence[str], console: Console) -> int:
-    """Print what the results of a campaign say; the exit status."""
     results = files.jsonable(results)
-    for line in notices:
-        say(console, line)
-    summary = summarise(results)
-    console.print(terminal.summary_table(summary))
-    for line in terminal.break_lines(summary):
-        say(console, line, style="red")
-    say(console, verdict(results))
-    say(console, f"{path} written in {results['environment']['seconds']:.0f} s")
+    files.write(folder / "results.json", files.dump(results))
+    (folder / campaign.JOURNAL).unlink(missing_ok=True)
+    for path in save_failures(folder / "failures", parts["cells"], options.seed) if options.case is None else ():
+        say(console, f"failing Case written: python -m reports replay {path}")
+    for notice in notices:
+        say(console, notice)
+    return show(results, folder / "results.json", console)
+
+
+def show(results: Results, path: Path, console: Console) -> int:
+    """Print the summary of a campaign; its exit status."""
+    summary, seconds = summarise(results), results["environment"]["seconds"]
+    table, lines = terminal.summary_table(summary), terminal.break_lines(summary)
+    conclude([table], lines, verdict(results), path, seconds, console)
     return status(results)
 
 
-# --- what is asked for
+# --- the request
 
 
 def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
@@ -126,14 +126,16 @@ def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]
         c for c in COMBINATIONS if c.hidden in options.hidden and c.output in options.output and c.loss in options.loss
     ]
     if not kept:
-        raise UsageError(f"no loss of {', '.join(options.loss)} fits an output of {', '.join(options.output)}")
+        raise UsageError(
+            f"no loss of {', '.join(options.loss)} fits an output of {', '.join(options.output)}: add one that fits"
+        )
     if spec != "jax-whole" or len(kept) <= len(ONCE):
         return kept
     return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
 
 
 def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
-    """What the options ask for."""
+    """The campaign that the options ask for."""
     return campaign.CampaignRequest(
         {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
         options.device,
@@ -161,7 +163,7 @@ def request_record(request: campaign.CampaignRequest, engines: Sequence[str]) ->
     }
 
 
-# --- what is measured
+# --- the campaign
 
 
 def one_case(options: argparse.Namespace, request: campaign.CampaignRequest) -> Measurements:

@@ -13,8 +13,8 @@ from reports.text.console import say
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `compare`."""
-    verb.add_argument("before", type=Path, metavar="OLD.json", help="results of the run before")
-    verb.add_argument("now", type=Path, metavar="NEW.json", help="results of the run after")
+    verb.add_argument("before", type=Path, metavar="OLD.json", help="the results before")
+    verb.add_argument("now", type=Path, metavar="NEW.json", help="the results now, such as after an upgrade")
     shared.out(verb)
 
 

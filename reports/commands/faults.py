@@ -1,17 +1,18 @@
 """`faults`: plant every seeded fault, audit honest engines, and say what is caught."""
 
 import argparse
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
 from adapters.faults.planting import PLANTED
 from reports.commands import options as shared
-from reports.commands.chapters import Summary, chapter
+from reports.commands.chapters import Advance, chapter
 from reports.commands.options import WITH_FUNCTIONS, UsageError
-from reports.faults.measure import Request, measure
 from reports.faults.summary import summarise
 from reports.faults.terminal import tables
+from reports.results.fault_records import FaultsChapter
 from reports.text.console import say
 
 PARTS = ("matrix", "beside", "smallest", "alarms")
@@ -22,8 +23,8 @@ def options(verb: argparse.ArgumentParser) -> None:
     shared.engines(verb, tuple(PLANTED), tuple(PLANTED))
     shared.dtypes(verb)
     shared.number(verb, "--seeds", 10, "draws of every fault, stage and dtype")
-    shared.number(verb, "--cases", 12_000, "honest cases; interrupted, it goes on where it was")
-    help = f"some of {','.join(PARTS)} (default: all)"
+    shared.number(verb, "--cases", 12_000, "honest cases; a run that was cut off goes on where it was")
+    help = f"some of {', '.join(PARTS)} (default: all)"
     verb.add_argument("--only", type=shared.names(PARTS, "part"), default=PARTS, metavar="PARTS", help=help)
     shared.workers(verb)
     shared.seed(verb, "the honest cases")
@@ -32,6 +33,8 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def faults(options: argparse.Namespace, console: Console) -> int:
     """Measure what the audit catches, on seeded faults and on honest engines."""
+    from reports.faults.measure import Request, measure  # loads torch and its compiler
+
     if "alarms" in options.only and not set(options.engines) & set(WITH_FUNCTIONS):
         raise UsageError(
             f"alarms are counted in {', '.join(WITH_FUNCTIONS)}, not in {', '.join(options.engines)}: "
@@ -40,17 +43,8 @@ def faults(options: argparse.Namespace, console: Console) -> int:
     request = Request(
         options.engines, options.dtypes, options.seeds, options.cases, options.seed, options.only, options.workers
     )
-    return chapter(
-        "faults",
-        "measuring",
-        lambda folder, advance: measure(request, folder, advance, lambda line: say(console, line)),
-        summarised,
-        options,
-        console,
-    )
 
+    def measured(folder: Path, advance: Advance) -> FaultsChapter:
+        return measure(request, folder, advance, partial(say, console))
 
-def summarised(measured: Any) -> Summary:
-    """What a person sees of the chapter."""
-    summary = summarise(measured)
-    return Summary(summary.holds, summary.sentence, summary.lines, tuple(tables(summary)))
+    return chapter("faults", "measuring", measured, summarise, tables, options, console)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from reports.commands import options as shared
 from reports.gate import baseline, text, waivers
-from reports.gate import gate as the_gate
+from reports.gate.gate import changes, differences, judged, refusal
 from reports.results import files
 from reports.text.console import say
 from reports.text.wording import counted
@@ -18,8 +18,14 @@ def options(verb: argparse.ArgumentParser) -> None:
     """The options of `gate`."""
     shared.results(verb)
     for name, path in (("--baseline", baseline.PATH), ("--waivers", waivers.PATH)):
-        verb.add_argument(name, type=Path, default=path, metavar="FILE", help=f"default {path}")
-    verb.add_argument("--update", action="store_true", help="make these results the baseline, and show what changes")
+        verb.add_argument(
+            name, type=Path, default=path, metavar="FILE", help=f"file of the {name[2:]} (default: {path})"
+        )
+    verb.add_argument(
+        "--update",
+        action="store_true",
+        help="make these results the baseline, and show what changes (default: compare them with it)",
+    )
 
 
 def gate(options: argparse.Namespace, console: Console) -> int:
@@ -27,13 +33,13 @@ def gate(options: argparse.Namespace, console: Console) -> int:
     results = files.load(options.results)
     now = baseline.of(results)
     if options.update:
-        return accept(options.baseline, now, console)
+        return replace_baseline(options.baseline, now, console)
     before = baseline.read(options.baseline)
     waived = waivers.read(options.waivers)
-    if refusal := the_gate.refusal(before, now):
-        raise files.ResultsError(refusal)
+    if reason := refusal(before, now):
+        raise files.ResultsError(reason)
     folder = files.writable(options.out or options.results.parent)
-    outcome = the_gate.judged(before, now, [*results["cells"], *results["training"]], waived, date.today())
+    outcome = judged(before, now, baseline.items_of(results), waived, date.today())
     files.write(folder / "gate.md", text.markdown(outcome))
     files.write(folder / "gate.xml", text.junit(outcome, now.lines))
     if outcome.differences:
@@ -44,19 +50,18 @@ def gate(options: argparse.Namespace, console: Console) -> int:
     return 0 if outcome.passes else 1
 
 
-def accept(path: Path, now: baseline.Baseline, console: Console) -> int:
-    """Make results the baseline, and show what changes in it."""
+def replace_baseline(path: Path, now: baseline.Baseline, console: Console) -> int:
+    """Make results the baseline, and print what changes in it."""
     if not now.lines:
-        raise files.ResultsError("results without a cell are not a baseline: run `audit` first")
+        raise files.ResultsError("results without a cell cannot be a baseline: run `audit` first")
     if path.exists():
         before = baseline.read(path)
-        settings = the_gate.changes(before.environment, now.environment) + the_gate.changes(before.request, now.request)
-        differences = the_gate.differences(before, now)
-        for name, was, is_now in settings:
-            say(console, f"{name}: {was} → {is_now}")
-        if differences:
-            console.print(text.terminal(differences))
-        say(console, f"{counted(len(differences), 'difference')} accepted")
+        for setting in (*changes(before.environment, now.environment), *changes(before.request, now.request)):
+            say(console, f"{setting.name}: {setting.before} → {setting.now}")
+        found = differences(before, now)
+        if found:
+            console.print(text.terminal(found))
+        say(console, f"{counted(len(found), 'difference')} accepted")
     baseline.write_to(path, now)
     say(console, f"{path} written: {len(now.lines):,} cells, to be reviewed and committed")
     return 0

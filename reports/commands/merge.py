@@ -7,7 +7,7 @@ from rich.console import Console
 
 from reports.campaign.shares import merged
 from reports.commands import options as shared
-from reports.commands.audit import conclude
+from reports.commands.audit import show
 from reports.results import files
 
 
@@ -23,4 +23,4 @@ def merge(options: argparse.Namespace, console: Console) -> int:
     folder = files.writable(options.out)
     results = merged(shares)
     files.write(folder / "results.json", files.dump(results))
-    return conclude(results, folder / "results.json", [], console)
+    return show(results, folder / "results.json", console)

@@ -67,55 +67,57 @@ def device_name(text: str) -> str:
 def engines(
     verb: argparse.ArgumentParser, allowed: Sequence[str], default: Sequence[str] | None, otherwise: str = "all"
 ) -> None:
-    """--engines"""
+    """Add --engines; without a default, `otherwise` says what is run."""
     what = ", ".join(default) if default and tuple(default) != tuple(allowed) else otherwise
-    help = f"some of {','.join(allowed)} (default: {what})"
+    help = f"some of {', '.join(allowed)} (default: {what})"
     verb.add_argument("--engines", type=names(allowed, "engine"), default=default, metavar="NAMES", help=help)
 
 
 def adapters(verb: argparse.ArgumentParser) -> None:
-    """--adapter"""
-    help = "an engine of your own as well, path/to/file.py:ClassName; repeatable"
+    """Add --adapter."""
+    help = "an engine of your own, path/to/file.py:ClassName; repeatable (default: none)"
     verb.add_argument("--adapter", action="append", default=[], metavar="FILE:CLASS", help=help)
 
 
 def dtypes(verb: argparse.ArgumentParser, allowed: Sequence[str] = DTYPES) -> None:
-    """--dtypes"""
-    help = f"some of {','.join(allowed)} (default: all)"
+    """Add --dtypes."""
+    help = f"some of {', '.join(allowed)} (default: all)"
     verb.add_argument("--dtypes", type=names(allowed, "dtype"), default=tuple(allowed), metavar="NAMES", help=help)
 
 
 def device(verb: argparse.ArgumentParser) -> None:
-    """--device"""
-    verb.add_argument("--device", type=device_name, default="cpu", metavar="DEVICE", help="cpu (default) or gpu")
+    """Add --device."""
+    verb.add_argument("--device", type=device_name, default="cpu", metavar="DEVICE", help="cpu or gpu (default: cpu)")
 
 
 def workers(verb: argparse.ArgumentParser) -> None:
-    """--workers"""
-    help = "worker processes, of one thread each (default: one a core)"
+    """Add --workers."""
+    help = "worker processes, of one thread each (default: one for each core)"
     verb.add_argument("--workers", type=positive, default=cores(), metavar="N", help=help)
 
 
 def seed(verb: argparse.ArgumentParser, of: str) -> None:
-    """--seed"""
-    help = f"seed of {of} (default {SEED})"
+    """Add --seed, the seed `of` something."""
+    help = f"seed of {of} (default: {SEED})"
     verb.add_argument("--seed", type=seed_value, default=SEED, metavar="N", help=help)
 
 
 def number(verb: argparse.ArgumentParser, name: str, default: int, what: str, least: int = 1) -> None:
-    """An option that counts something."""
-    help = f"{what} (default {default})"
+    """Add an option that takes a whole number."""
+    help = f"{what} (default: {default})"
     verb.add_argument(name, type=whole_number(least), default=default, metavar="N", help=help)
 
 
 def out(verb: argparse.ArgumentParser) -> None:
-    """--out"""
-    help = f"output folder (default {BUILD})"
+    """Add --out."""
+    help = f"output folder (default: {BUILD})"
     verb.add_argument("--out", type=Path, default=BUILD, metavar="FOLDER", help=help)
 
 
 def results(verb: argparse.ArgumentParser) -> None:
-    """The results that a verb reads, and --out, which is their own folder if it is not given."""
+    """Add the results that a verb reads, and --out, which is their folder where it is not given."""
     path = BUILD / "results.json"
-    verb.add_argument("results", type=Path, nargs="?", default=path, metavar="RESULTS", help=f"default {path}")
+    verb.add_argument(
+        "results", type=Path, nargs="?", default=path, metavar="RESULTS", help=f"results of `audit` (default: {path})"
+    )
     verb.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: that of RESULTS)")

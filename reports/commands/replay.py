@@ -20,7 +20,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     shared.engines(verb, tuple(ENGINES), None)
     shared.adapters(verb)
     shared.device(verb)
-    help = "folder for the smallest Case that still breaks, and scripts of it"
+    help = "folder for the smallest Case that still breaks, and scripts of it (default: they are not written)"
     verb.add_argument("--out", type=Path, metavar="FOLDER", help=help)
 
 

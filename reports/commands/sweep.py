@@ -7,7 +7,6 @@ from rich.console import Console
 from adapters.contract import ENGINES, load
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
-from reports.accuracy.sweep import PARTIAL, SweepPlan, line, measure
 from reports.commands import options as shared
 from reports.results import files
 from reports.text.console import say
@@ -18,21 +17,25 @@ FUNCTIONS = (*ACTIVATIONS, *LOSSES)
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `sweep`."""
     shared.engines(verb, tuple(ENGINES), shared.WITH_FUNCTIONS)
-    help = "some of the activations and losses (default: all)"
+    help = f"some of {', '.join(FUNCTIONS)} (default: all)"
     verb.add_argument(
         "--functions", type=shared.names(FUNCTIONS, "function"), default=FUNCTIONS, metavar="NAMES", help=help
     )
     shared.dtypes(verb)
     shared.number(verb, "--inputs", 2**22, "float32 inputs of each function")
-    verb.add_argument("--exhaustive", action="store_true", help=f"all {2**32} float32 inputs")
+    verb.add_argument(
+        "--exhaustive", action="store_true", help=f"all {2**32} float32 inputs (default: as many as --inputs)"
+    )
     shared.number(verb, "--drawn", 2**13, "inputs where they are drawn: float64, losses, coupled activations")
-    shared.seed(verb, "what is drawn")
+    shared.seed(verb, "the drawn inputs")
     shared.device(verb)
     shared.out(verb)
 
 
 def sweep(options: argparse.Namespace, console: Console) -> int:
-    """Measure every scalar function and write scalar_accuracy.json."""
+    """Measure every scalar function, and write scalar_accuracy.json."""
+    from reports.accuracy.sweep import PARTIAL, SweepPlan, line, measure  # needs python-flint, which --help does not
+
     folder = files.writable(options.out)
     plan = SweepPlan(
         functions=options.functions,

@@ -2,12 +2,11 @@
 
 import argparse
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 
 from reports.commands import options as shared
-from reports.commands.chapters import Summary, chapter
+from reports.commands.chapters import chapter
 from reports.text.console import say
 from reports.trajectories.measure import DTYPES, ENGINES, ChapterRequest, measure
 from reports.trajectories.summary import summarise
@@ -20,7 +19,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     shared.dtypes(verb, DTYPES)
     shared.number(verb, "--steps", 40, "steps of each run of the spread")
     shared.number(verb, "--epochs", 20, "epochs on digits")
-    shared.number(verb, "--long", 0, "steps of a long run in each engine; 0: none", 0)
+    shared.number(verb, "--long", 0, "steps of a long run in each engine, or 0 for none", 0)
     shared.workers(verb)
     shared.seed(verb, "data, weights and batches")
     shared.out(verb)
@@ -32,10 +31,4 @@ def trajectories(options: argparse.Namespace, console: Console) -> int:
         options.engines, options.dtypes, options.steps, options.epochs, options.long, options.seed, options.workers
     )
     say(console, f"seed {options.seed}: {options.workers} workers")
-    return chapter("trajectories", "training", partial(measure, request), summarised, options, console)
-
-
-def summarised(measured: Any) -> Summary:
-    """What a person sees of the chapter."""
-    summary = summarise(measured)
-    return Summary(summary.holds, summary.sentence, summary.lines, tuple(tables(summary)))
+    return chapter("trajectories", "training", partial(measure, request), summarise, tables, options, console)

@@ -1,1 +1,1 @@
-"""What changed: a campaign held to its baseline, and two campaigns beside each other."""
+"""What changed: a campaign held to its baseline, and two campaigns compared."""

@@ -1,22 +1,20 @@
-"""The gate: a campaign is held to its baseline, and every difference that is not accepted fails it.
+"""The gate: it fails a campaign that differs from its baseline, except where a waiver lets a difference pass.
 
 A difference is a verdict that changed, a cell that is gone, skipped, new, or compares another number of elements, a
 worst ratio that rose by more than FACTOR, and another derivative at a kink. More elements alone do not fail. A waiver
-lets the breaks of a cell pass until its date; one past its date fails.
+lets the breaks of a cell pass until its date; one past its date fails the campaign.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 
-from reports.gate.baseline import LOWEST, Baseline, Kinks, Lines
+from reports.gate.baseline import LOWEST, Baseline, Kinks, Line, Lines
 from reports.gate.waivers import Waiver, expired, idle, waived
 from reports.results.records import ItemRecord
-from reports.results.verdicts import NOT_RUN
-
-Record = dict[str, Any]
+from reports.results.verdicts import Verdict
 
 FACTOR = 4.0
 """By which the step of a worst ratio may rise. Measured: kernels for other instruction sets (OpenBLAS SandyBridge, ATen
@@ -28,7 +26,7 @@ ALONE = ("more elements",)
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as in the baseline: of which cell, what, and both sides as a person reads them."""
+    """A difference from the baseline: the cell, what differs, and both sides as a person reads them."""
 
     cell: str
     what: str
@@ -38,13 +36,13 @@ class Difference:
 
     @property
     def fails(self) -> bool:
-        """Whether the gate fails for it."""
+        """Whether the gate fails because of it."""
         return not self.waived and self.what not in ALONE
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the gate found: differences, waivers past their date, waivers that no longer apply, and cells compared."""
+    """Differences, waivers past their date, waivers that no longer apply, and the number of cells compared."""
 
     differences: tuple[Difference, ...]
     expired: tuple[Waiver, ...]
@@ -53,26 +51,26 @@ class Outcome:
 
     @property
     def passes(self) -> bool:
-        """Whether nothing fails; nothing compared is no pass."""
-        return self.compared > 0 and not self.expired and not any(found.fails for found in self.differences)
+        """Whether something was compared, and nothing fails."""
+        return self.compared > 0 and not self.expired and not any(each.fails for each in self.differences)
 
 
 def judged(
     baseline: Baseline, now: Baseline, records: Sequence[ItemRecord], waivers: Sequence[Waiver], today: date
 ) -> Outcome:
-    """A campaign held to its baseline; `records` are its cells and training runs, `now` the lines that they make."""
+    """A campaign held to its baseline; `records` are its cells and training runs, `now` their lines."""
     by_id = {record["id"]: record for record in records}
-    found = [
+    held = [
         replace(each, waived=each.what in ("verdict", "ratio") and waived(by_id[each.cell], waivers, today))
         for each in differences(baseline, now)
     ]
     compared = len(baseline.lines.keys() & now.lines.keys())
     past = expired(waivers, today)
-    return Outcome(tuple(found), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), compared)
+    return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), compared)
 
 
 def refusal(baseline: Baseline, now: Baseline) -> str | None:
-    """Why a campaign cannot be compared with a baseline: it is of another environment, or of another request."""
+    """Why a campaign cannot be compared with a baseline, of another environment or request; None if it can."""
     for what, before, after in (
         ("environment", baseline.environment, now.environment),
         ("request", baseline.request, now.request),
@@ -86,29 +84,33 @@ def refusal(baseline: Baseline, now: Baseline) -> str | None:
     return None
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any], of: str = "") -> list[tuple[str, str, str]]:
-    """The names whose values differ, with both; what is within an object is named after the dot."""
-    found = []
+class Setting(NamedTuple):
+    """A setting that changed, and both values as a person reads them; "none" for one that is not there."""
+
+    name: str
+    before: str
+    now: str
+
+
+def changes(before: Mapping[str, object], now: Mapping[str, object], prefix: str = "") -> list[Setting]:
+    """The settings that changed; one within others has a dot for each of them: versions.torch."""
+    changed = []
     for name in dict.fromkeys((*before, *now)):
         was, is_now = before.get(name), now.get(name)
         if isinstance(was, Mapping) and isinstance(is_now, Mapping):
-            found += changes(was, is_now, f"{name}.")
+            changed += changes(was, is_now, f"{prefix}{name}.")
         elif was != is_now:
-            found.append((f"{of}{name}", said(was), said(is_now)))
-    return found
-
-
-def said(value: Any) -> str:
-    """A value as a person reads it."""
-    return "none" if value is None else str(value)
+            texts = ("none" if value is None else str(value) for value in (was, is_now))
+            changed.append(Setting(f"{prefix}{name}", *texts))
+    return changed
 
 
 # --- differences
 
 
-def differences(before: Baseline, now: Baseline) -> list[Difference]:
-    """Everything in which two campaigns differ: conventions, then cells."""
-    return [*of_kinks(before.kinks, now.kinks), *of_lines(before.lines, now.lines)]
+def differences(before: Baseline, now: Baseline, falls: bool = False) -> list[Difference]:
+    """All differences: conventions, then cells; with `falls`, of ratios that fell as well as of those that rose."""
+    return [*of_kinks(before.kinks, now.kinks), *of_lines(before.lines, now.lines, falls)]
 
 
 def of_kinks(before: Kinks, now: Kinks) -> list[Difference]:
@@ -116,37 +118,38 @@ def of_kinks(before: Kinks, now: Kinks) -> list[Difference]:
     found = []
     for key in sorted(before.keys() | now.keys()):
         sides = [side.get(key, {}) for side in (before, now)]
-        for place in dict.fromkeys((*sides[0], *sides[1])):
-            was, is_now = (f"{side[place]} at {place}" if place in side else "–" for side in sides)
+        for kink in dict.fromkeys((*sides[0], *sides[1])):
+            was, is_now = (f"{side[kink]} at {kink}" if kink in side else "–" for side in sides)
             if was != is_now:
                 found.append(Difference(key, "convention", was, is_now))
     return found
 
 
-def of_lines(before: Lines, now: Lines) -> list[Difference]:
-    """The cells that differ."""
+def of_lines(before: Lines, now: Lines, falls: bool) -> list[Difference]:
+    """The differences of cells."""
     found: list[Difference] = []
     for cell in sorted(before.keys() | now.keys()):
         if cell not in now:
-            found.append(Difference(cell, "vanished", verdict(before[cell]), "–"))
+            found.append(Difference(cell, "vanished", verdict_text(before[cell]), "–"))
         elif cell not in before:
-            found.append(Difference(cell, "not listed", "–", verdict(now[cell])))
+            found.append(Difference(cell, "not listed", "–", verdict_text(now[cell])))
         elif before[cell] != now[cell]:
-            found += of_cell(cell, before[cell], now[cell])
+            found += of_cell(before[cell], now[cell], falls)
     return found
 
 
-def of_cell(cell: str, before: Record, now: Record) -> list[Difference]:
-    """In which one cell differs; where the verdict does, the ratio and the elements follow from it."""
-    if verdict(before) != verdict(now):
-        what = "skipped" if now["verdict"] == NOT_RUN else "verdict"
-        return [Difference(cell, what, verdict(before), verdict(now))]
+def of_cell(before: Line, now: Line, falls: bool) -> list[Difference]:
+    """The differences of one cell; where the verdict changed, those of ratio and elements follow from it."""
+    cell, verdicts = now["id"], (verdict_text(before), verdict_text(now))
+    if verdicts[0] != verdicts[1]:
+        return [Difference(cell, "skipped" if now["verdict"] == Verdict.NOT_RUN else "verdict", *verdicts)]
     found = []
     if now["elements"] != before["elements"]:
         what = "fewer elements" if now["elements"] < before["elements"] else "more elements"
         found.append(Difference(cell, what, f"{before['elements']:,}", f"{now['elements']:,}"))
-    if rose(before.get("ratio", 0.0), now.get("ratio", 0.0)):
-        found.append(Difference(cell, "ratio", stepped(before.get("ratio", 0.0)), stepped(now.get("ratio", 0.0))))
+    was, is_now = before.get("ratio", 0.0), now.get("ratio", 0.0)
+    if rose(was, is_now) or (falls and rose(is_now, was)):
+        found.append(Difference(cell, "ratio", step_text(was), step_text(is_now)))
     return found
 
 
@@ -157,11 +160,11 @@ def rose(before: float, now: float) -> bool:
     return now > FACTOR * max(before, LOWEST)
 
 
-def verdict(line: Record) -> str:
+def verdict_text(line: Line) -> str:
     """The verdict of a line as a person reads it."""
     return f"{line['verdict']}, as listed: {line['by']}" if "by" in line else str(line["verdict"])
 
 
-def stepped(ratio: float) -> str:
-    """A step of the worst ratio as a person reads it."""
+def step_text(ratio: float) -> str:
+    """The step of a worst ratio as a person reads it."""
     return f"≤ {ratio:.3g}" if math.isfinite(ratio) and ratio > 0 else f"{ratio:g}"

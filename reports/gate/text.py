@@ -1,4 +1,4 @@
-"""What the gate says: in the terminal, as Markdown for a pull request, and as JUnit XML for a CI system."""
+"""The outcome of the gate: in the terminal, as Markdown for a pull request, and as JUnit XML for a CI system."""
 
 import re
 from collections import Counter
@@ -11,14 +11,14 @@ from rich.table import Table
 
 from reports.gate.baseline import Lines
 from reports.gate.gate import Difference, Outcome
-from reports.results.verdicts import NOT_RUN
+from reports.results.verdicts import Verdict
 from reports.text.markdown import cell_text, markdown_table
 from reports.text.wording import counted
 
 LINES = 40
-"""Differences that are shown; the rest is counted."""
+"""The most differences that are shown; the others are counted."""
 
-SAID = {
+PHRASES = {
     "verdict": ("verdict changed", "verdicts changed"),
     "skipped": ("cell is skipped", "cells are skipped"),
     "vanished": ("cell is gone", "cells are gone"),
@@ -28,47 +28,47 @@ SAID = {
     "ratio": ("ratio rose", "ratios rose"),
     "convention": ("convention changed", "conventions changed"),
 }
-"""What a difference is called in a sentence: of one, and of several."""
+"""The words for a difference in a sentence: of one, and of several."""
 
 HEADINGS = ("cell", "what", "baseline", "now")
 
 
 def sentence(outcome: Outcome) -> str:
     """The verdict of the gate in one line."""
-    changed = Counter(found.what for found in outcome.differences if not found.waived)
-    waived = sum(found.waived for found in outcome.differences)
-    counts = [f"{count:,} {SAID[what][count > 1]}" for what, count in changed.items()]
+    changed = Counter(each.what for each in outcome.differences if not each.waived)
+    waived = sum(each.waived for each in outcome.differences)
+    counts = [f"{count:,} {PHRASES[what][count > 1]}" for what, count in changed.items()]
     counts += [counted(len(outcome.expired), "waiver") + " past the date"] if outcome.expired else []
     if not outcome.compared:
         counts.append("no cell of the baseline is here")
-    said = f"The gate {'passes' if outcome.passes else 'fails'}: {counted(outcome.compared, 'cell')} compared"
-    said += f"; {', '.join(counts)}" if counts else ", none has changed" if not outcome.differences else ""
-    return f"{said}; {waived:,} waived." if waived else f"{said}."
+    text = f"The gate {'passes' if outcome.passes else 'fails'}: {counted(outcome.compared, 'cell')} compared"
+    text += f"; {', '.join(counts)}" if counts else ", none has changed" if not outcome.differences else ""
+    return f"{text}; {waived:,} waived." if waived else f"{text}."
 
 
 def notices(outcome: Outcome) -> list[str]:
-    """What is said of waivers."""
+    """A line for each waiver that is past its date, or no longer applies."""
     past = [f"waiver of {w} expired on {w.expires}: {w.reason} ({w.link})" for w in outcome.expired]
     return past + [f"waiver of {w} no longer applies: nothing breaks there, remove it" for w in outcome.idle]
 
 
-def shown(found: Sequence[Difference]) -> tuple[list[Difference], int]:
-    """The differences that there is room for, those that fail first, and how many more there are."""
-    ordered = sorted(found, key=lambda each: not each.fails)
+def shown(differences: Sequence[Difference]) -> tuple[list[Difference], int]:
+    """The differences that are shown, those that fail first, and the number of the others."""
+    ordered = sorted(differences, key=lambda each: not each.fails)
     return ordered[:LINES], max(0, len(ordered) - LINES)
 
 
 def columns_of(each: Difference) -> tuple[str, str, str, str]:
-    """A difference as a row of a table."""
+    """The columns of a difference in a table."""
     return each.cell, f"{each.what} (waived)" if each.waived else each.what, each.before, each.now
 
 
-def terminal(found: Sequence[Difference]) -> Table:
+def terminal(differences: Sequence[Difference]) -> Table:
     """The table of differences in 80 columns."""
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     for heading, ratio in zip(HEADINGS, (4, 2, 3, 2), strict=True):
         table.add_column(heading, ratio=ratio, overflow="fold")
-    kept, more = shown(found)
+    kept, more = shown(differences)
     for each in kept:
         table.add_row(*map(escape, columns_of(each)), style="red" if each.fails else "dim")
     if more:
@@ -91,18 +91,18 @@ def markdown(outcome: Outcome) -> str:
 
 
 def junit(outcome: Outcome, lines: Lines) -> str:
-    """A test case for each engine, dtype and hidden activation, and one for the waivers; what fails is its failure.
+    """A test case for each engine, dtype and hidden activation, and one for the waivers.
 
-    A case that is skipped throughout reads so.
+    A difference that fails is a failure of its test case; a test case of which no cell was run is skipped.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     failing: dict[tuple[str, str], list[Difference]] = {}
     for cell in lines:
         groups.setdefault(group_of(cell), []).append(cell)
-    for found in outcome.differences:
-        if found.fails:
-            groups.setdefault(group_of(found.cell), [])
-            failing.setdefault(group_of(found.cell), []).append(found)
+    for each in outcome.differences:
+        if each.fails:
+            groups.setdefault(group_of(each.cell), [])
+            failing.setdefault(group_of(each.cell), []).append(each)
     suites = ElementTree.Element("testsuites", name="backprop-parity gate")
     by_suite: dict[str, ElementTree.Element] = {}
     for group in sorted(groups):
@@ -111,10 +111,10 @@ def junit(outcome: Outcome, lines: Lines) -> str:
         suite = by_suite[group[0]]
         case = ElementTree.SubElement(suite, "testcase", classname=printable(group[0]), name=printable(group[1]))
         if group in failing:
-            said = [" | ".join(columns_of(each)) for each in failing[group]]
-            node = ElementTree.SubElement(case, "failure", message=printable(said[0]))
-            node.text = printable("\n".join(said))
-        elif all(lines[cell]["verdict"] == NOT_RUN for cell in groups[group]):
+            texts = [" | ".join(columns_of(each)) for each in failing[group]]
+            node = ElementTree.SubElement(case, "failure", message=printable(texts[0]))
+            node.text = printable("\n".join(texts))
+        elif all(lines[cell]["verdict"] == Verdict.NOT_RUN for cell in groups[group]):
             ElementTree.SubElement(case, "skipped", message="the engine has no such function")
     if outcome.expired or outcome.idle:
         suite = ElementTree.SubElement(suites, "testsuite", name="waivers")
@@ -131,11 +131,11 @@ def junit(outcome: Outcome, lines: Lines) -> str:
 
 
 def group_of(cell: str) -> tuple[str, str]:
-    """Engine, device and dtype, and the hidden activation, or what a training run is of."""
+    """The suite and the case of a cell: engine, device and dtype; the hidden activation, or a training run's data."""
     *column, rest = cell.split("/", 3)
     return "/".join(column), rest.split("/")[0]
 
 
 def printable(text: str) -> str:
-    """Text without the characters that XML has no place for."""
+    """Text in which a replacement character stands for each character that XML does not allow."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

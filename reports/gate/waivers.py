@@ -1,11 +1,11 @@
-"""Waivers: breaks that somebody has looked at, and lets pass until a date.
+"""Waivers: breaks that somebody has examined, and lets pass until a date.
 
-A waiver names the cells by a pattern, one equation, and the ratio up to which it holds; the reason and a link say why.
+A waiver has a pattern of cells, one equation, and the ratio up to which it applies; the reason and a link say why.
 """
 
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
@@ -16,8 +16,6 @@ from reports.campaign.standing import Check, checks
 from reports.results.files import ResultsError
 from reports.results.records import ItemRecord
 
-Record = dict[str, Any]
-
 PATH = Path("reports/gate/waivers.toml")
 
 FIELDS = ("cells", "equation", "ceiling", "reason", "link", "expires")
@@ -25,7 +23,7 @@ FIELDS = ("cells", "equation", "ceiling", "reason", "link", "expires")
 
 @dataclass(frozen=True)
 class Waiver:
-    """What is waived: an equation in the cells of a pattern, up to a ratio and to the end of a day."""
+    """A waiver of an equation in the cells of a pattern, up to a ratio and until the end of a day."""
 
     cells: str
     equation: str
@@ -35,7 +33,7 @@ class Waiver:
     expires: date
 
     def names(self, cell: str, equation: str) -> bool:
-        """Whether it speaks of an equation of a cell."""
+        """Whether it is about an equation of a cell."""
         return equation == self.equation and fnmatchcase(cell, self.cells)
 
     def covers(self, cell: str, equation: str, check: Check, today: date) -> bool:
@@ -47,41 +45,41 @@ class Waiver:
 
 
 def read(path: Path) -> list[Waiver]:
-    """The waivers in a file; none where it is not there. Raises ResultsError for one that is not understood."""
+    """The waivers in a file; none where there is no file. Raises ResultsError for one that is malformed."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ResultsError(f"waivers {str(path)!r} cannot be read: {error}") from error
-    if unknown := [name for name in found if name != "waiver"]:
-        raise ResultsError(f"waivers {str(path)!r} have {unknown[0]!r}, but may have [[waiver]] alone")
-    given = found.get("waiver", [])
-    if not (isinstance(given, list) and all(isinstance(each, dict) for each in given)):
-        raise ResultsError(f"waivers {str(path)!r}: write each under [[waiver]]")
-    for i, each in enumerate(given, 1):
-        if wrong := malformed(each):
+    if unknown := [name for name in document if name != "waiver"]:
+        raise ResultsError(f"waivers {str(path)!r} have {unknown[0]!r}, but may have only [[waiver]]")
+    tables = document.get("waiver", [])
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise ResultsError(f"waivers {str(path)!r}: 'waiver' is {tables!r:.80}: write each waiver under [[waiver]]")
+    for i, table in enumerate(tables, 1):
+        if wrong := malformed(table):
             raise ResultsError(f"waivers {str(path)!r}: waiver {i}: {wrong}")
-    return [Waiver(**{**each, "ceiling": float(each["ceiling"])}) for each in given]
+    return [Waiver(**{**table, "ceiling": float(table["ceiling"])}) for table in tables]
 
 
-def malformed(given: Record) -> str | None:
-    """What is wrong with a waiver."""
+def malformed(table: Mapping[str, Any]) -> str | None:
+    """Why a table of the file is not a waiver; None for one that is."""
     for name in FIELDS:
-        if name not in given:
+        if name not in table:
             return f"it has no {name}, but needs {', '.join(FIELDS)}"
-    if unknown := [name for name in given if name not in FIELDS]:
+    if unknown := [name for name in table if name not in FIELDS]:
         return f"it has {unknown[0]!r}, but may have {', '.join(FIELDS)}"
     for name in ("cells", "equation", "reason", "link"):
-        if not isinstance(given[name], str) or not given[name].strip():
-            return f"its {name} is {given[name]!r}, but should be text"
-    if not given["link"].startswith(("https://", "http://")):
-        return f"its link is {given['link']!r}, but should begin with https://"
-    ceiling, expires = given["ceiling"], given["expires"]
+        if not isinstance(table[name], str) or not table[name].strip():
+            return f"its {name} is {table[name]!r}, but should be text"
+    if not table["link"].startswith(("https://", "http://")):
+        return f"its link is {table['link']!r}, but should begin with https://"
+    ceiling, expires = table["ceiling"], table["expires"]
     if isinstance(ceiling, bool) or not isinstance(ceiling, (int, float)) or not 1 < ceiling < math.inf:
-        return f"its ceiling is {ceiling!r}, but should be a number above 1, beneath which a check holds"
+        return f"its ceiling is {ceiling!r}, but should be a number above 1: up to 1 a check holds without a waiver"
     if not isinstance(expires, date) or isinstance(expires, datetime):
-        return f"it expires {expires!r}, but should on a date such as 2027-03-31, without quotes"
+        return f"its expires is {expires!r}, but should be a date without quotes, such as 2027-03-31"
     return None
 
 
@@ -91,21 +89,20 @@ def broken(record: ItemRecord) -> dict[str, Check]:
 
 
 def waived(record: ItemRecord, waivers: Sequence[Waiver], today: date) -> bool:
-    """Whether waivers let every break of a cell pass; it must have one."""
-    found = broken(record)
+    """Whether a cell has breaks, and waivers let every one pass."""
     covered = [
         any(waiver.covers(record["id"], equation, check, today) for waiver in waivers)
-        for equation, check in found.items()
+        for equation, check in broken(record).items()
     ]
     return bool(covered) and all(covered)
 
 
 def expired(waivers: Iterable[Waiver], today: date) -> list[Waiver]:
-    """Those past their date."""
+    """The waivers past their date."""
     return [waiver for waiver in waivers if today > waiver.expires]
 
 
 def idle(waivers: Iterable[Waiver], records: Sequence[ItemRecord]) -> list[Waiver]:
-    """Those that no longer apply: nothing breaks where they are."""
+    """The waivers that no longer apply, for nothing that they are about breaks."""
     breaks = [(record["id"], equation) for record in records for equation in broken(record)]
     return [waiver for waiver in waivers if not any(waiver.names(*at) for at in breaks)]

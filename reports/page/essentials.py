@@ -11,7 +11,7 @@ from reports.campaign.standing import Item
 from reports.page.divergences import DivergenceRow, inputs, inputs_text, reason
 from reports.results.files import number
 from reports.results.records import Divergence
-from reports.results.verdicts import EXPLAINED
+from reports.results.verdicts import Verdict
 from reports.text.wording import clipped, counted, listing, ratio_text, spaced
 
 MOST = 12
@@ -57,7 +57,7 @@ def essentials(rows: Sequence[DivergenceRow], items: Iterable[Item]) -> Essentia
     """
     broken: dict[str, list[Item]] = {}
     for item in items:
-        if item.stands == EXPLAINED:
+        if item.stands == Verdict.EXPLAINED:
             broken.setdefault(str(item.record["explained"]), []).append(item)
     causes: dict[tuple[str, ...], list[DivergenceRow]] = {}
     for row in rows:

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from reports.campaign.standing import Check, Item, severity
 from reports.results.records import Role
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Verdict
+from reports.results.verdicts import Verdict
 from reports.text.wording import counted, level, ratio_text, short_text, spaced
 
-RANKS = (NOT_RUN, HOLDS, EXPLAINED, BREAKS)
+RANKS = (Verdict.NOT_RUN, Verdict.HOLDS, Verdict.EXPLAINED, Verdict.BREAKS)
 """Of the cells that share a tile, the one that ranks highest decides how it is marked."""
 
 TELLING = {"hidden": ("a", "9", "14"), "loss": ("8", "9")}
@@ -33,8 +33,8 @@ TITLES = {"hidden": "{} → {}", "loss": "{} of {}"}
 OTHERS: dict[str, Role] = {"hidden": "loss", "loss": "hidden"}
 """By what a line is of: how a tile on it is called, and what it is taken over."""
 
-MARKS: dict[str, str] = {BREAKS: "✕", EXPLAINED: "≠"}
-KINDS: dict[str, str] = {BREAKS: "broken", EXPLAINED: "listed", NOT_RUN: "not-run-tile"}
+MARKS: dict[str, str] = {Verdict.BREAKS: "✕", Verdict.EXPLAINED: "≠"}
+KINDS: dict[str, str] = {Verdict.BREAKS: "broken", Verdict.EXPLAINED: "listed", Verdict.NOT_RUN: "not-run-tile"}
 """Classes of the page, beside those of `level`."""
 
 
@@ -116,7 +116,7 @@ def engines(found: Iterable[Item]) -> list[Engine]:
                 )
             )
         stands = Counter(r.item.stands for r in own)
-        drawn.append(Engine(name, outputs, maps, counts_text(stands), not drawn or stands[BREAKS] > 0))
+        drawn.append(Engine(name, outputs, maps, counts_text(stands), not drawn or stands[Verdict.BREAKS] > 0))
     return drawn
 
 
@@ -145,9 +145,9 @@ def reading(item: Item) -> Reading:
 
     One rounding may use all of their allowance, whatever the activation.
     """
-    if item.stands == NOT_RUN:
+    if item.stands == Verdict.NOT_RUN:
         return Reading(item, "", None)
-    if item.stands != HOLDS:
+    if item.stands != Verdict.HOLDS:
         finding = item.finding()
         equation = str(finding["equation"]) if finding else ""
         return Reading(item, equation, item.checks.get(equation))
@@ -166,8 +166,8 @@ def tile(group: Sequence[Reading], name: str, others: Sequence[Role], telling: C
     worst = max(group, key=lambda r: r.rank)
     stands = worst.item.stands
     ratio = worst.check.ratio if worst.check else math.nan
-    usual = typical(group, telling) if stands == HOLDS else None
-    parts = [_worst_text(worst, others) if stands != NOT_RUN else _reasons_text(group)]
+    usual = typical(group, telling) if stands == Verdict.HOLDS else None
+    parts = [_worst_text(worst, others) if stands != Verdict.NOT_RUN else _reasons_text(group)]
     if usual is not None:
         ratio = usual
         parts.insert(0, f"typically {ratio_text(usual)}")
@@ -184,7 +184,7 @@ def typical(group: Iterable[Reading], telling: Collection[str]) -> float:
     """
     ratios = []
     for r in group:
-        if r.item.stands == HOLDS:
+        if r.item.stands == Verdict.HOLDS:
             own = [check.ratio for equation, check in r.item.checks.items() if equation in telling]
             ratios.append(max(own or [check.ratio for check in r.item.checks.values()]))
     return median(ratios)
@@ -196,7 +196,7 @@ def _worst_text(worst: Reading, others: Sequence[Role]) -> str:
     if not worst.check:
         return str(record["reason"] or "nothing was compared")
     where = ", ".join(spaced(record[key]) for key in others)
-    held = "worst " if worst.item.stands == HOLDS else ""
+    held = "worst " if worst.item.stands == Verdict.HOLDS else ""
     return f"{held}{ratio_text(worst.check.ratio)} in ({worst.equation}), layer {worst.check.layer}, {where}"
 
 
@@ -211,10 +211,10 @@ def counts_text(counts: Counter[Verdict]) -> str:
     """9 cells hold; or of several kinds, 9 cells: 7 hold, 1 breaks, 1 not run."""
     total = counts.total()
     kinds = (
-        (HOLDS, "holds" if counts[HOLDS] == 1 else "hold"),
-        (BREAKS, "breaks" if counts[BREAKS] == 1 else "break"),
-        (EXPLAINED, "breaks as listed" if counts[EXPLAINED] == 1 else "break as listed"),
-        (NOT_RUN, "not run"),
+        (Verdict.HOLDS, "holds" if counts[Verdict.HOLDS] == 1 else "hold"),
+        (Verdict.BREAKS, "breaks" if counts[Verdict.BREAKS] == 1 else "break"),
+        (Verdict.EXPLAINED, "breaks as listed" if counts[Verdict.EXPLAINED] == 1 else "break as listed"),
+        (Verdict.NOT_RUN, "not run"),
     )
     said = [(counts[stands], verb) for stands, verb in kinds if counts[stands]]
     if len(said) == 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reference.audit import EQUATIONS
 from reports.campaign.ledger import LedgerRow
 from reports.campaign.standing import Column, Item, columns
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,14 @@ def ledger(found: Sequence[Item], rows: Iterable[LedgerRow]) -> Ledger:
 def standings(found: Iterable[Item]) -> dict[str, dict[Column, int]]:
     """How many cells of each column hold, break and so on; what no cell does is left out, but for holding."""
     counts = Counter((item.stands, item.column) for item in found if not item.training)
-    kinds = {HOLDS: "hold", BREAKS: "break", EXPLAINED: "break as listed", NOT_RUN: "not run"}
+    kinds = {
+        Verdict.HOLDS: "hold",
+        Verdict.BREAKS: "break",
+        Verdict.EXPLAINED: "break as listed",
+        Verdict.NOT_RUN: "not run",
+    }
     return {
         text: {column: n for (stood, column), n in counts.items() if stood == stands}
         for stands, text in kinds.items()
-        if stands == HOLDS or any(stood == stands for stood, _ in counts)
+        if stands == Verdict.HOLDS or any(stood == stands for stood, _ in counts)
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from reports.campaign.standing import Item
 from reports.results.records import Role
-from reports.results.verdicts import NOT_RUN
+from reports.results.verdicts import Verdict
 from reports.text.wording import listing
 
 MISSING = re.compile(r"\S+ has no (?P<role>hidden activation|output activation|loss) '(?P<function>\w+)'")
@@ -60,7 +60,7 @@ class NotRun:
 
 def not_run(items: Sequence[Item]) -> NotRun | None:
     """What kept cells and training runs from running; None where everything was run."""
-    idle = [item for item in items if item.stands == NOT_RUN]
+    idle = [item for item in items if item.stands == Verdict.NOT_RUN]
     if not idle:
         return None
     lacks: dict[str, list[Lack]] = {}
@@ -93,7 +93,7 @@ def missing_function(
     name: str, lacks: Sequence[Lack], items: Iterable[Item], engines: Iterable[str]
 ) -> MissingFunction:
     """The row of one function."""
-    ran = [item for item in items if item.stands != NOT_RUN and name in functions_of(item).values()]
+    ran = [item for item in items if item.stands != Verdict.NOT_RUN and name in functions_of(item).values()]
     entries = {
         engine: entry(
             [lack for lack in lacks if lack.item.column[0] == engine],

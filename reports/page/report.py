@@ -17,7 +17,7 @@ from reports.page.top import key_figures, replay, seal, started
 from reports.page.training import training
 from reports.results.files import number
 from reports.results.records import Results
-from reports.results.verdicts import EXPLAINED
+from reports.results.verdicts import Verdict
 from reports.text import places, wording
 from reports.text.templates import pages
 from reports.verdict import verdict
@@ -47,7 +47,7 @@ def render(results: Results) -> str:
     }
     environment.globals |= {
         "number": number,
-        "place": wording.place,
+        "element_text": wording.element_text,
         "dataset": wording.dataset,
         "counted": wording.counted,
         "share_of": summary.share,
@@ -59,7 +59,7 @@ def render(results: Results) -> str:
 def contents(results: Results) -> dict[str, object]:
     """What the templates print: one object a chapter, which is empty or None where nothing of it was measured."""
     found = items(results)
-    rows, broken, explained = equations(found), causes(found), causes(found, EXPLAINED)
+    rows, broken, explained = equations(found), causes(found), causes(found, Verdict.EXPLAINED)
     apart, tried = divergences(results, explained), faults.chapter(results.get("faults"))
     trained = trajectories.chapter(results.get("trajectories"))
     alone = (tried.figures, tried.replay) if tried else (trained.figures, trained.replay) if trained else None

@@ -11,7 +11,7 @@ from reports.page import faults, trajectories
 from reports.page.figures import Figure
 from reports.results.files import number
 from reports.results.records import Results
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.verdicts import Verdict
 from reports.text.wording import duration_text, equation_text, ratio_text
 
 
@@ -29,33 +29,33 @@ def seal(
 ) -> Seal:
     """Breaks where anything does that no divergence explains, or where the audit does not catch what it should."""
     counts = Counter(item.stands for item in found)
-    if counts[BREAKS]:
-        return Seal(BREAKS, "✕", "breaks")
+    if counts[Verdict.BREAKS]:
+        return Seal(Verdict.BREAKS, "✕", "breaks")
     if tried and not tried.holds:
-        return Seal(BREAKS, "✕", "the audit falls short")
+        return Seal(Verdict.BREAKS, "✕", "the audit falls short")
     if trained and not trained.holds:
-        return Seal(BREAKS, "✕", "training breaks")
+        return Seal(Verdict.BREAKS, "✕", "training breaks")
     if not counts and (trained or (tried and tried.decided)):
-        return Seal(HOLDS, "✓", "holds")
-    if counts[HOLDS]:
-        return Seal(HOLDS, "✓", "holds, but for listed divergences" if counts[EXPLAINED] else "holds")
-    if counts[EXPLAINED]:
-        return Seal(NOT_RUN, "≠", "nothing holds")
-    return Seal(NOT_RUN, "–", "nothing audited")
+        return Seal(Verdict.HOLDS, "✓", "holds")
+    if counts[Verdict.HOLDS]:
+        return Seal(Verdict.HOLDS, "✓", "holds, but for listed divergences" if counts[Verdict.EXPLAINED] else "holds")
+    if counts[Verdict.EXPLAINED]:
+        return Seal(Verdict.NOT_RUN, "≠", "nothing holds")
+    return Seal(Verdict.NOT_RUN, "–", "nothing audited")
 
 
 def key_figures(results: Results, found: Sequence[Item], rows: Sequence[LedgerRow]) -> list[Figure]:
     """Cells, elements compared, the worst ratio that no divergence explains, and the time."""
     counts = Counter(item.stands for item in found if not item.training)
     kinds = (
-        (BREAKS, "breaks" if counts[BREAKS] == 1 else "break"),
-        (EXPLAINED, "breaks as listed" if counts[EXPLAINED] == 1 else "break as listed"),
-        (NOT_RUN, "not run"),
+        (Verdict.BREAKS, "breaks" if counts[Verdict.BREAKS] == 1 else "break"),
+        (Verdict.EXPLAINED, "breaks as listed" if counts[Verdict.EXPLAINED] == 1 else "break as listed"),
+        (Verdict.NOT_RUN, "not run"),
     )
     others = ", ".join(f"{counts[stands]:,} {word}" for stands, word in kinds if counts[stands])
     elements = sum(row.elements for row in rows)
     figures = [
-        Figure("cells hold", f"{counts[HOLDS]:,} of {counts.total():,}", others or "every one was run"),
+        Figure("cells hold", f"{counts[Verdict.HOLDS]:,} of {counts.total():,}", others or "every one was run"),
         Figure("numbers compared", f"{elements:,}", f"{sum(row.elements > 0 for row in rows)} kinds of check"),
     ]
     peaks = [

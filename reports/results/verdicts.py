@@ -13,6 +13,3 @@ class Verdict(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed-out"
     MALFORMED = "malformed"
-
-
-HOLDS, BREAKS, EXPLAINED, NOT_RUN = Verdict.HOLDS, Verdict.BREAKS, Verdict.EXPLAINED, Verdict.NOT_RUN

@@ -1,1 +1,1 @@
-"""Words, numbers, tables and templates that terminal and page share."""
+"""Words, numbers, lines, tables and templates that terminal and page share."""

@@ -1,4 +1,4 @@
-"""Lines on the terminal, as they are: no markup is read in them, and nothing is wrapped or highlighted."""
+"""Lines on the terminal as they stand: without markup, highlighting or wrapping."""
 
 from rich.console import Console
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-# --- the equations
-
 
 @dataclass(frozen=True)
 class Equation:
-    """What a row of the ledger shows of an equation: where the note has it, what it is, and the formula.
+    """An equation in the ledger: the section of the note that has it, its name, and the formula.
 
     The formula is in the notation of `reference.equations`, which reads as it stands in a terminal; `mathml` sets it.
     """

@@ -5,7 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress(console: Console, doing: str = "auditing") -> Progress:
-    """A bar with what is being done, such as the cell being audited, and the time left."""
+    """A bar with the time left, and the part being done, such as a cell."""
     return Progress(
         TextColumn(doing),
         BarColumn(),

@@ -1,24 +1,17 @@
-"""Words and numbers: what a number, a place and a list of things are called in a sentence."""
+"""Words and numbers in a sentence: sizes, counts, shares, durations, lists, and what a cell and a finding are of."""
 
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from reports.results.files import number
-from reports.results.records import FindingRecord, ItemRecord
+from reports.results.records import FindingRecord, ItemRecord, Number
 
-
-def size_text(size: float) -> str:
-    """Three digits: 0.954, 32.1, 1,230."""
-    return f"{float(f'{size:.3g}'):,.0f}" if size >= 100 else f"{size:.3g}"
-
-
-# --- words and numbers
+# --- words
 
 
 def numbers_text(numbers: Sequence[int]) -> str:
-    """equations (1), (3) and (5)–(14) say; the definitions of z and a, where no number was checked."""
+    """equations (1), (3) and (5)–(14) say; without numbers, the definitions say."""
     if not numbers:
         return "the definitions say"
     return f"equation{'s' if len(numbers) > 1 else ''} {spans(numbers)} {'say' if len(numbers) > 1 else 'says'}"
@@ -38,13 +31,13 @@ def spans(numbers: Sequence[int]) -> str:
     return listing(parts)
 
 
-def equation_text(equation: Any) -> str:
-    """equation (14), but the definition of z."""
+def equation_text(equation: str) -> str:
+    """equation (14); the definition of z."""
     return f"the definition of {equation}" if equation in ("z", "a") else f"equation ({equation})"
 
 
 def context(record: ItemRecord) -> str:
-    """float32, gelu → identity, half_squared_error; a training run says of what."""
+    """float32, gelu → identity, half_squared_error; of a training run, float32, training on digits."""
     activations = f"{record['hidden']} → {record['output']}, {record['loss']}"
     return f"{record['dtype']}, {'training on ' + dataset(record) if 'curves' in record else activations}"
 
@@ -54,8 +47,8 @@ def dataset(run: ItemRecord) -> str:
     return str(run["id"]).rsplit("/", 1)[-1]
 
 
-def place(finding: FindingRecord, training: bool) -> str:
-    """Where in the cell the worst element is: case 3 [1, 4], or step 37 [1, 4]."""
+def element_text(finding: FindingRecord, training: bool) -> str:
+    """The worst element of a finding: case 3 [1, 4], or step 37 [1, 4]."""
     worst = finding["worst"]
     if not worst:
         return "nothing was compared" if not number(finding["elements"]) else "—"
@@ -68,9 +61,9 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def spaced(name: Any) -> str:
+def spaced(name: str) -> str:
     """A name from a table as words: half_squared_error is half squared error."""
-    return str(name).replace("_", " ")
+    return name.replace("_", " ")
 
 
 def counted(n: int, word: str) -> str:
@@ -78,14 +71,22 @@ def counted(n: int, word: str) -> str:
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 
-def clipped(reason: Any, length: int = 160) -> str:
-    """The first line of a reason, without its full stop, and not longer than fits a sentence."""
+def clipped(reason: str | None, length: int = 160) -> str:
+    """The first line of a reason, without its full stop, and cut off at `length`."""
     line = (str(reason or "no reason was given").strip().splitlines() or [""])[0].rstrip(".")
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+# --- numbers
+
+
+def size_text(size: float) -> str:
+    """Three digits: 0.954, 32.1, 1,230."""
+    return f"{float(f'{size:.3g}'):,.0f}" if size >= 100 else f"{size:.3g}"
+
+
 def ratio_text(ratio: float) -> str:
-    """Two digits and never a rounding to 1 of what exceeds it: 0.31, 1.03, 380, 2.1e5."""
+    """Two digits, and never 1 for a ratio above it: 0.31, 1.03, 380, 2.1e5."""
     if not math.isfinite(ratio):
         return "NaN" if math.isnan(ratio) else "∞"
     if ratio == 0:
@@ -100,22 +101,22 @@ def ratio_text(ratio: float) -> str:
 
 
 def short_text(ratio: float) -> str:
-    """As short as a tile is: .31, 0 for less than a hundredth."""
+    """A ratio as it fits on a tile: .31, and 0 for less than a hundredth."""
     return "0" if ratio < 0.01 else ratio_text(ratio).removeprefix("0")
 
 
 def small_text(x: float) -> str:
-    """Three digits: 0.0412, 2.31e-07; a dash for what is not known."""
+    """Three digits: 0.0412, 2.31e-07; a dash for an unknown one."""
     return "—" if math.isnan(x) else f"{x:.3g}"
 
 
 def share_text(x: float) -> str:
-    """96.4 %; a dash for what is not known."""
+    """96.4 %; a dash for an unknown one."""
     return "—" if math.isnan(x) else f"{100 * x:.1f} %"
 
 
 def duration_text(seconds: float) -> str:
-    """0.42 s, 93 s, 41 min 3 s, 2 h 5 min; a dash for what is not known."""
+    """0.42 s, 93 s, 41 min 3 s, 2 h 5 min; a dash for an unknown one."""
     if not math.isfinite(seconds):
         return "—"
     if seconds < 10:
@@ -129,8 +130,8 @@ def duration_text(seconds: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def value_text(value: Any, sign: str = "") -> str:
-    """All the digits of a number, so that observed and expected can be told apart.
+def value_text(value: Number | None, sign: str = "") -> str:
+    """All the digits of a number, so that observed and expected look different where they are.
 
     `sign` stands before a number that has none of its own; where it is ±, two digits are enough.
     """
@@ -148,7 +149,7 @@ def six_digits(text: str) -> str:
 
 
 def level(ratio: float) -> str:
-    """The class of a tile: how many fifths of the allowance are used, or that it is exceeded."""
+    """The CSS class of a tile: how many fifths of the allowance are used, or that it is exceeded."""
     if not ratio <= 1:
         return "broken"
     return f"use-{min(4, int(ratio * 5))}"

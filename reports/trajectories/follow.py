@@ -9,7 +9,7 @@ from adapters.contract import FAILURES, Adapter
 from reference.case import Case, CaseError
 from reference.training import Plan, Step
 from reports.results.trajectory_records import FirstBreak
-from reports.results.verdicts import BREAKS, NOT_RUN, Verdict
+from reports.results.verdicts import Verdict
 from reports.running.records import verdict_on_error
 from reports.running.tally import Tally
 from reports.trajectories.steps import AuditedStep, steps, trains
@@ -49,10 +49,10 @@ def follow(
             try:
                 audited = next(audited_steps, None)
             except Unsupported as error:
-                verdict, reason = NOT_RUN, str(error)
+                verdict, reason = Verdict.NOT_RUN, str(error)
                 break
             except CaseError as error:  # a weight is not a number of the format
-                verdict, reason = BREAKS, f"{at}: {error}"
+                verdict, reason = Verdict.BREAKS, f"{at}: {error}"
                 break
             except FAILURES as error:
                 verdict, reason = verdict_on_error(error, at)

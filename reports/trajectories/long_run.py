@@ -26,7 +26,7 @@ from reports.results.files import ResultsError, number
 from reports.results.journal import measured_with, source
 from reports.results.records import Number
 from reports.results.trajectory_records import Curves, FirstBreak, LongRun
-from reports.results.verdicts import BREAKS, HOLDS
+from reports.results.verdicts import Verdict
 from reports.running.engines import loaded
 from reports.running.tally import Tally, shortened
 from reports.running.workers import resident
@@ -93,7 +93,9 @@ def long_run(
     left = remaining(plan, progress.done, progress.state)
     followed = follow(adapter, device, with_weights(case, progress.w), left, progress.tally, keep)
     broken = progress.tally.broken()
-    verdict = BREAKS if broken else followed.verdict or (HOLDS if progress.tally.holds() else BREAKS)
+    verdict = (
+        Verdict.BREAKS if broken else followed.verdict or (Verdict.HOLDS if progress.tally.holds() else Verdict.BREAKS)
+    )
     record = {
         "engine": adapter.name,
         "device": device,

@@ -19,7 +19,7 @@ from reports.results.trajectory_records import (
     TrajectoriesRequest,
     TrajectoryRun,
 )
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN, Verdict
+from reports.results.verdicts import Verdict
 from reports.text.places import place_text
 from reports.text.wording import counted, listing, ratio_text
 
@@ -147,14 +147,18 @@ def stands(run: TrajectoryRun) -> Verdict:
     A run holds where something was compared, every ratio is at most 1, and it stayed in its envelope. A known departure
     that explains why it breaks explains also that it leaves the envelope.
     """
-    if run["verdict"] == NOT_RUN:
-        return NOT_RUN
+    if run["verdict"] == Verdict.NOT_RUN:
+        return Verdict.NOT_RUN
     if step_locked(run) and run["free"] and inside(run):
-        return HOLDS
-    return EXPLAINED if run["verdict"] == BREAKS and run["explained"] and run["reason"] is None else BREAKS
+        return Verdict.HOLDS
+    return (
+        Verdict.EXPLAINED
+        if run["verdict"] == Verdict.BREAKS and run["explained"] and run["reason"] is None
+        else Verdict.BREAKS
+    )
 
 
-RAN = (HOLDS, EXPLAINED, BREAKS)
+RAN = (Verdict.HOLDS, Verdict.EXPLAINED, Verdict.BREAKS)
 
 
 def inside(run: TrajectoryRun) -> bool:
@@ -166,7 +170,9 @@ def inside(run: TrajectoryRun) -> bool:
 def step_locked(run: TrajectoryRun | LongRun) -> bool:
     """Whether every step of a run holds, and something was compared."""
     checks = run["checked"].values()
-    return run["verdict"] == HOLDS and bool(checks) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in checks)
+    return (
+        run["verdict"] == Verdict.HOLDS and bool(checks) and all(n > 0 and number(ratio) <= 1 for ratio, _, n in checks)
+    )
 
 
 def worst_ratio(runs: Iterable[TrajectoryRun | LongRun]) -> float:
@@ -288,7 +294,7 @@ def lines_of(runs: Iterable[TrajectoryRun], long: Iterable[LongSummary]) -> list
         for each in long
         if not each.holds
     ]
-    return of_long + [f"breaks: {run['id']}: {why_it_breaks(run)}" for run in standing(runs, BREAKS)]
+    return of_long + [f"breaks: {run['id']}: {why_it_breaks(run)}" for run in standing(runs, Verdict.BREAKS)]
 
 
 def why_it_breaks(run: TrajectoryRun) -> str:
@@ -324,12 +330,12 @@ def percent(scores: Scores, name: str) -> str:
     return "–" if value is None else f"{100 * number(value):.1f} %"
 
 
-MARKS = {HOLDS: "", EXPLAINED: "*", BREAKS: "✕"}
+MARKS = {Verdict.HOLDS: "", Verdict.EXPLAINED: "*", Verdict.BREAKS: "✕"}
 
 
 def worst_texts(standings: Standings) -> tuple[str, str]:
     """The worst ratio and share of the runs that hold, with a mark where others do not; dashes where none ran."""
     if not standings.runs:
         return "–", "–"
-    mark = MARKS[BREAKS if standings.broken else EXPLAINED if standings.explained else HOLDS]
+    mark = MARKS[Verdict.BREAKS if standings.broken else Verdict.EXPLAINED if standings.explained else Verdict.HOLDS]
     return (ratio_text(standings.ratio) + mark, f"{standings.share:.2f}") if standings.held else (mark, mark)

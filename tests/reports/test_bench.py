@@ -199,16 +199,16 @@ def test_a_worker_that_fails_gives_one_line(tmp_path, name, reason):
     path = tmp_path / "failing.py"
     path.write_text(FAILING, encoding="utf-8")
     engine = f"{path}:{name}"
-    with bench.workers([engine], 1) as made, pytest.raises(bench.BenchError) as caught:
-        made[engine].prepare("trace", bench.Network(2, 2, "float64"))
+    with bench.workers([engine], 1) as processes, pytest.raises(bench.BenchError) as caught:
+        processes[engine].prepare("trace", bench.Network(2, 2, "float64"))
     assert str(caught.value) == f"engine {engine!r} cannot be timed: {reason}"
     assert isinstance(caught.value, AdapterError)  # which the command reports, and exits with 2
 
 
 def test_workers_are_ended_and_the_environment_is_as_before():
     before = dict(os.environ)
-    with bench.workers(["numpy"], 1) as made:
-        process = made["numpy"].process
+    with bench.workers(["numpy"], 1) as processes:
+        process = processes["numpy"].process
         assert process.is_alive()
         assert dict(os.environ) == before
     assert not process.is_alive()

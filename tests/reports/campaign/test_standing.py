@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.campaign import standing
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS
+from reports.results.verdicts import Verdict
 from reports.verdict import verdict
 from tests.reports.samples import Results, divergence, explain, finding, run, sample, small
 
@@ -16,7 +16,7 @@ def stands(results: Results) -> list[str]:
 
 
 def test_what_holds_holds() -> None:
-    assert set(stands(sample())) == {HOLDS}
+    assert set(stands(sample())) == {Verdict.HOLDS}
     assert len(stands(sample())) == 504 + 6
 
 
@@ -40,7 +40,7 @@ def test_what_holds_holds() -> None:
 def test_a_cell_that_calls_itself_holding_is_not_believed(changes: dict[str, Any]) -> None:
     results = small()
     results["cells"][0] |= changes
-    assert stands(results) == [BREAKS, HOLDS, HOLDS, HOLDS]
+    assert stands(results) == [Verdict.BREAKS, Verdict.HOLDS, Verdict.HOLDS, Verdict.HOLDS]
     assert "hold" not in verdict(results)
     assert "breaks" in verdict(results)
 
@@ -48,30 +48,30 @@ def test_a_cell_that_calls_itself_holding_is_not_believed(changes: dict[str, Any
 def test_exactly_the_allowance_holds() -> None:
     results = small(1)
     results["cells"][0]["checked"]["1"] = [1.0, 3, 1]
-    assert stands(results) == [HOLDS]
+    assert stands(results) == [Verdict.HOLDS]
 
 
 def test_a_break_is_explained_by_a_listed_row_alone() -> None:
     results = explain(small(), 2, "softplus-linear")
-    assert stands(results) == [BREAKS, BREAKS, HOLDS, HOLDS], "no row is listed"
+    assert stands(results) == [Verdict.BREAKS, Verdict.BREAKS, Verdict.HOLDS, Verdict.HOLDS], "no row is listed"
     assert stands(results | {"divergences": [divergence("another")]}) == [
-        BREAKS,
-        BREAKS,
-        HOLDS,
-        HOLDS,
+        Verdict.BREAKS,
+        Verdict.BREAKS,
+        Verdict.HOLDS,
+        Verdict.HOLDS,
     ]
     assert stands(results | {"divergences": [divergence()]}) == [
-        EXPLAINED,
-        EXPLAINED,
-        HOLDS,
-        HOLDS,
+        Verdict.EXPLAINED,
+        Verdict.EXPLAINED,
+        Verdict.HOLDS,
+        Verdict.HOLDS,
     ]
 
 
 def test_a_cell_that_calls_itself_holding_is_not_explained() -> None:
     results = explain(small(1), 1, "softplus-linear") | {"divergences": [divergence()]}
     results["cells"][0]["verdict"] = "holds"
-    assert stands(results) == [BREAKS]
+    assert stands(results) == [Verdict.BREAKS]
 
 
 def test_a_finding_outdoes_what_was_checked() -> None:

@@ -1,26 +1,12 @@
-"""Two campaigns beside each other: what changed is found, both ways, and shown as text, Markdown and HTML."""
-
-import copy
+"""Two campaigns compared: what changed is found, both ways, and shown as text, Markdown and HTML."""
 
 import pytest
 
-from reports import __main__
 from reports.gate import compare
-from reports.results.files import dump
 from tests.reports import samples
+from tests.reports.gate.campaigns import upgraded
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-def changed():
-    """Two campaigns, the second after an upgrade that broke (14) of one cell, and the cell that broke."""
-    before = samples.full()
-    now = copy.deepcopy(before)
-    now["environment"]["versions"]["torch"] = "2.14.0"
-    now["times"]["seconds"]["torch-eager"]["engine"] += 100.0
-    cell = next(cell for cell in now["cells"] if cell["verdict"] == "holds")
-    samples.spoil(cell, "14", 2, 1.7)
-    return before, now, cell["id"]
 
 
 def test_two_runs_of_the_same_have_nothing_but_times():
@@ -38,7 +24,7 @@ def test_another_start_is_no_change():
 
 
 def test_what_an_upgrade_changed_is_found():
-    before, now, broken = changed()
+    before, now, broken = upgraded()
     found = compare.compared(before, now)
     assert found.environment == (("versions.torch", "2.13.0", "2.14.0"),)
     (change,) = found.cells
@@ -49,7 +35,7 @@ def test_what_an_upgrade_changed_is_found():
 
 
 def test_it_is_found_the_other_way_round_too():
-    before, now, broken = changed()
+    before, now, broken = upgraded()
     (change,) = compare.compared(now, before).cells
     assert (change.before, change.now, change.cells) == ("breaks", "holds", (broken,))
 
@@ -92,29 +78,9 @@ def test_a_divergence_that_is_new_gone_or_another_is_found():
 
 
 def test_what_comes_from_elsewhere_is_escaped():
-    before, now, _ = changed()
+    before, now, _ = upgraded()
     now["environment"]["versions"]["torch"] = HOSTILE
     found = compare.compared(before, now)
     assert HOSTILE not in compare.html(found)
     assert "&lt;script&gt;" in compare.html(found)
     assert "<script" not in compare.markdown(found)
-
-
-def test_the_command_writes_text_markdown_and_a_page(tmp_path, capsys):
-    before, now, _ = changed()
-    for name, found in (("old.json", before), ("new.json", now)):
-        (tmp_path / name).write_text(dump(found), encoding="utf-8")
-    files = [str(tmp_path / name) for name in ("old.json", "new.json")]
-    assert __main__.main(["compare", *files, "--out", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    for text in (out, (tmp_path / "compare.md").read_text("utf-8"), (tmp_path / "compare.html").read_text("utf-8")):
-        assert "versions.torch" in text
-        assert "changed: 1 cell, " in text
-        assert "breaks" in text
-
-
-def test_what_are_no_results_is_one_line(tmp_path, capsys):
-    path = tmp_path / "old.json"
-    path.write_text("{}", encoding="utf-8")
-    assert __main__.main(["compare", str(path), str(path), "--out", str(tmp_path)]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1

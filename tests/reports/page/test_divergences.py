@@ -3,7 +3,7 @@
 from reports.campaign.ledger import causes
 from reports.campaign.standing import items
 from reports.page import divergences
-from reports.results.verdicts import EXPLAINED
+from reports.results.verdicts import Verdict
 from tests.reports.page.reading import read
 from tests.reports.samples import Record, divergence, explain, full, small
 
@@ -81,7 +81,7 @@ def test_within_a_status_what_ordinary_inputs_meet_comes_first_and_extreme_input
 
 def test_what_explains_a_break_comes_before_what_does_not() -> None:
     results = explain(small(2), 1, "b") | {"divergences": [divergence("a"), divergence("b", input="z = 1e-20")]}
-    rows = divergences.divergences(results, causes(items(results), EXPLAINED))
+    rows = divergences.divergences(results, causes(items(results), Verdict.EXPLAINED))
     assert [(d.record["id"], d.explains) for d in rows] == [("b", 1), ("a", 0)]
 
 

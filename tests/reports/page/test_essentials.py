@@ -8,14 +8,14 @@ from reports.campaign.ledger import causes
 from reports.campaign.standing import items
 from reports.page.divergences import divergences
 from reports.page.essentials import MOST, Essentials, essentials, sentence
-from reports.results.verdicts import EXPLAINED
+from reports.results.verdicts import Verdict
 from tests.reports.page.reading import read
 from tests.reports.samples import Record, Results, divergence, explain, full_and_broken, sample, small, spoil
 
 
 def of(results: Results) -> Essentials:
     found = items(results)
-    return essentials(divergences(results, causes(found, EXPLAINED)), found)
+    return essentials(divergences(results, causes(found, Verdict.EXPLAINED)), found)
 
 
 def with_rows(*rows: Record) -> Results:

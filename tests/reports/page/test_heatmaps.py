@@ -7,7 +7,7 @@ import pytest
 
 from reports.campaign.standing import items
 from reports.page.heatmaps import ABSENT, Engine, Line, Tile, counts_text, engines
-from reports.results.verdicts import BREAKS, EXPLAINED, HOLDS, NOT_RUN
+from reports.results.verdicts import Verdict
 from tests.reports.page.reading import read, tooltips
 from tests.reports.samples import (
     DTYPES,
@@ -202,9 +202,9 @@ def test_training_runs_have_no_tile() -> None:
 
 
 def test_counts_as_text() -> None:
-    assert counts_text(Counter({HOLDS: 1})) == "1 cell holds"
-    assert counts_text(Counter({HOLDS: 70000})) == "70,000 cells hold"
-    every = Counter({HOLDS: 3, BREAKS: 2, EXPLAINED: 1, NOT_RUN: 4})
+    assert counts_text(Counter({Verdict.HOLDS: 1})) == "1 cell holds"
+    assert counts_text(Counter({Verdict.HOLDS: 70000})) == "70,000 cells hold"
+    every = Counter({Verdict.HOLDS: 3, Verdict.BREAKS: 2, Verdict.EXPLAINED: 1, Verdict.NOT_RUN: 4})
     assert counts_text(every) == "10 cells: 3 hold, 2 break, 1 breaks as listed, 4 not run"
 
 

@@ -83,11 +83,11 @@ def test_a_reason_is_clipped_to_its_first_line() -> None:
     assert len(wording.clipped("x" * 500)) == 160
 
 
-def test_a_place_is_told_as_far_as_it_is_known() -> None:
-    assert wording.place(finding("14"), False) == "case 3 [1, 4]"
-    assert wording.place(finding("14"), True) == "step 3 [1, 4]"
-    assert wording.place(finding("14", worst=None), False) == "—"
-    assert wording.place(finding("14", worst=None, elements=0), False) == "nothing was compared"
+def test_an_element_is_named_as_far_as_it_is_known() -> None:
+    assert wording.element_text(finding("14"), False) == "case 3 [1, 4]"
+    assert wording.element_text(finding("14"), True) == "step 3 [1, 4]"
+    assert wording.element_text(finding("14", worst=None), False) == "—"
+    assert wording.element_text(finding("14", worst=None, elements=0), False) == "nothing was compared"
 
 
 def test_the_context_of_a_cell() -> None:
@@ -104,9 +104,9 @@ def test_every_equation_has_a_label() -> None:
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_a_formula_loses_nothing_on_its_way_to_mathml(equation: str) -> None:
     formula = equations.LABELS[equation].formula
-    said = re.sub(r"<[^>]*>", "", formulas.mathml(formula))
+    shown = re.sub(r"<[^>]*>", "", formulas.mathml(formula))
     plain = formula.replace("²", "2").replace("'", "′").replace("Σ", "∑")
-    assert sorted(said) == sorted(re.sub(r"[ _^{}/]", "", plain))
+    assert sorted(shown) == sorted(re.sub(r"[ _^{}/]", "", plain))
 
 
 def test_mathml_sets_scripts_and_fractions() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.numpy.engine import NumpyEngine
 from reports.results import files
-from reports.results.verdicts import BREAKS, HOLDS, NOT_RUN
+from reports.results.verdicts import Verdict
 from reports.trajectories import summary
 from reports.trajectories.runs import explanation
 from tests.reports.trajectories.chapters import adam_on_xor, chapter, trained
@@ -20,7 +20,7 @@ def setup():
 
 def test_an_honest_run_holds(setup):
     record = trained(NumpyEngine(), setup)
-    assert summary.stands(record) == record["verdict"] == HOLDS
+    assert summary.stands(record) == record["verdict"] == Verdict.HOLDS
     assert (record["steps"], record["first"], record["free"]["left"]) == (12, None, None)
     assert 0 < record["free"]["ratio"] <= 1
     assert {"adam: m", "adam: v", "adam: w", "7a"} <= set(record["checked"])
@@ -44,7 +44,7 @@ class Late(NumpyEngine):
 
 def test_the_first_break_is_named(setup):
     record = trained(Late(), setup)
-    assert summary.stands(record) == BREAKS
+    assert summary.stands(record) == Verdict.BREAKS
     assert {key: record["first"][key] for key in ("step", "equation", "layer")} == {
         "step": 5,
         "equation": "adam: m",
@@ -63,7 +63,7 @@ class Raises(NumpyEngine):
 
 def test_an_engine_that_raises_is_its_own_finding(setup):
     record = trained(Raises(), setup)
-    assert summary.stands(record) == BREAKS
+    assert summary.stands(record) == Verdict.BREAKS
     assert record["reason"] == "step 0: RuntimeError: no engine"
     assert record["free"] is None
     assert "RuntimeError: no engine" in summary.summarise(chapter(spread=[record])).lines[0]
@@ -75,7 +75,7 @@ def test_what_an_engine_lacks_is_not_run(setup):
             return "no adam here"
 
     record = trained(Without(), setup)
-    assert (summary.stands(record), record["reason"], record["steps"]) == (NOT_RUN, "no adam here", 0)
+    assert (summary.stands(record), record["reason"], record["steps"]) == (Verdict.NOT_RUN, "no adam here", 0)
 
 
 @pytest.mark.parametrize(

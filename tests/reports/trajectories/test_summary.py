@@ -6,7 +6,7 @@ import pytest
 
 from adapters.numpy.engine import NumpyEngine
 from reports.results import files
-from reports.results.verdicts import EXPLAINED
+from reports.results.verdicts import Verdict
 from reports.trajectories import long_run, summary, terminal
 from reports.verdict import status, verdict
 from tests.reports.trajectories.chapters import SEED, but, chapter, measured
@@ -50,7 +50,7 @@ def test_what_is_explained_is_not_said_to_hold(found):
     whole = but(
         found, verdict="breaks", explained="optax.schedules: float32", free={"ratio": 9, "left": 0, "growth": 0}
     )
-    assert summary.stands(whole["spread"][0]) == EXPLAINED
+    assert summary.stands(whole["spread"][0]) == Verdict.EXPLAINED
     assert summary.summarise(whole).holds
     assert "7 of 8 training runs hold, 1 break where a known departure explains it" in summary.summarise(whole).sentence
 
