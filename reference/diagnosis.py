@@ -181,7 +181,7 @@ precision may have too few digits."""
 def coincidence(o: Observed, h: Hypothesis) -> float:
     """About how likely it is that numbers which are as wrong as these fit the hypothesis by chance.
 
-    Each falls within its allowance with a chance of allowed/|observed − expected|; one that was fitted is no evidence.
+    Each falls within its allowance with a chance of allowed/|observed − expected|; one that was fitted is not evidence.
     """
     shares = np.sort((h.allowed / np.abs(o.observed - o.expected)).ravel())[h.fitted :]
     return float(np.prod(shares[shares < 1]))
@@ -202,7 +202,7 @@ def no_numbers(o: Observed) -> str | None:
     bad = ~np.isfinite(o.observed) & ~o.equal
     if bad.any():
         kind = "NaN" if np.isnan(o.observed[bad]).any() else "infinite"
-        operands = ", where an operand is no number" if not np.isfinite(o.expected[bad]).any() else ""
+        operands = ", where an operand is not a number" if not np.isfinite(o.expected[bad]).any() else ""
         return f"is {kind}{amount(bad)}{operands}"
     missing = ~np.isfinite(o.expected) & ~o.equal
     return f"is a number{amount(missing)}, where {o.given} is none" if missing.any() else None

@@ -109,8 +109,8 @@ MOMENTUM: Lines = {
 
 g ← g + λw;  b ← μ b + (1 − τ) g, but g in the first step;  w ← w − η b
 
-Conventions: without dampening τ, b is no average: μ + 1 is above 1. η multiplies b where it is used, not where it is
-added up (Sutskever et al.). The first gradient is not dampened. optax has no dampening.
+Conventions: without dampening τ, b is not an average: μ + 1 is above 1. η multiplies b where it is used, not where it
+is added up (Sutskever et al.). The first gradient is not dampened. optax has no dampening.
 Source: torch.optim.SGD; optax.sgd.
 """
 

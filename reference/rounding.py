@@ -311,7 +311,7 @@ def exponents_error(f: Activation, z: Array, r: Rounding) -> Array:
     softmax:      a_t (e^{w (2 + |z_t − m| + Σ_k a_k |z_k − m|)} − 1), w the unit roundoff of the function's own steps
     log-softmax:  w (2 + |z_t − m| + log Σ + Σ_k a_k |z_k − m|)
 
-    In bfloat16 w |z_t − m| is no small number: what is of second order in it counts as well.
+    In bfloat16 w |z_t − m| is not a small number: what is of second order in it counts as well.
     """
     shift, a, total = spread(z)
     moved = r.sums * (2 + shift + total - z.shape[1])
@@ -355,7 +355,7 @@ def lost_squares(loss: Loss, p: Array, y: Array, r: Rounding) -> Array | float:
     """How far the underflow of a square moves a loss that divides by norms, relative to its scale.
 
     At most (1 + n)^{3/2}: each square that is lost is below the underflow step η, and what is left of ‖a‖² is at least
-    η, if there is anything; so ‖a‖² ≤ (1 + n) of it, and a derivative divides by ‖a‖³. Nothing left is no answer.
+    η, if there is anything; so ‖a‖² ≤ (1 + n) of it, and a derivative divides by ‖a‖³. Nothing left is not an answer.
     """
     if loss.squares is None:
         return 0.0

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from adapters.contract import ENGINES, arithmetic_of, load, received
-from adapters.faults.catalogue import FAULTS
-from adapters.faults.updates import UPDATES
 from reference.activations import ACTIVATIONS
 from reference.audit import audit
 from reference.cases import Combination, Shape, draw_case
@@ -23,6 +21,7 @@ from reports.__main__ import VERBS, parser
 from reports.campaign.cells import draw_cases, run_cell
 from reports.campaign.terminal import cell_lines
 from reports.commands.options import SEED
+from reports.faults.kill_matrix import PANEL
 from reports.gate import waivers
 from reports.results.files import jsonable
 
@@ -247,7 +246,7 @@ def test_counts_are_those_of_the_tables(paper):
     counts = {
         r"(\d+) activations\b": len(ACTIVATIONS),
         r"(\d+) losses\b": len(LOSSES),
-        r"(\d+) (?:named )?defects\b": len(FAULTS) + len(UPDATES),
+        r"(\d+) (?:named )?defects\b": len(PANEL),
         r"a name of its own: (\d+) in all": len(OPTIMISERS),
     }
     for pattern, count in counts.items():

@@ -110,7 +110,7 @@ def sweep_activation(adapters: list[Adapter], name: str, parameters: dict[str, f
     names = name, "identity", "half_squared_error"
     case = network(dtype, column, np.zeros_like(column), names, 2, {"hidden": parameters} if parameters else {})
     smooth = np.ones(len(x), bool)
-    for kink in f.kinks:  # there an engine chooses its derivative: that is no error
+    for kink in f.kinks:  # there an engine chooses its derivative: that is not an error
         smooth &= np.abs(x - kink.at) > kink.reach * UNIT_ROUNDOFF[dtype]
     within = np.abs(x) * max([1.0, *parameters.values()]) <= ORDINARY
     able = [adapter for adapter in adapters if adapter.supports(case) is True]

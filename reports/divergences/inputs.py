@@ -71,7 +71,7 @@ def triples(dtype: str) -> Array:
 
 def members(family: Mapping[str, Callable[..., Any]], usual: Parameters, name: str, dtype: str) -> list[Parameters]:
     """The usual parameters, and another member of the family."""
-    return [usual, scaled(usual, 0.3, dtype)] if name in family else [usual]  # 0.3 is no binary fraction
+    return [usual, scaled(usual, 0.3, dtype)] if name in family else [usual]  # 0.3 is not a binary fraction
 
 
 def extended(f: Callable[[Array], Array], z: Array) -> Array:

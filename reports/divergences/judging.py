@@ -127,7 +127,7 @@ def has_several_answers(question: Question, i: int, observed: Array, expected: A
 
 CONVENTIONS = {
     "kink": "A kink: every number of the interval is a derivative there.",
-    "NaN": "The input is no number.",
+    "NaN": "The input is not a number.",
     "infinite": "The equation has a limit, but a formula that meets ∞·0, ∞ − ∞ or ∞/∞ on its way makes NaN.",
     "pole": "A pole: the equation has no finite value, and a formula that meets ∞·0 or ∞ − ∞ makes NaN.",
 }

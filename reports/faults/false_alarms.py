@@ -307,7 +307,7 @@ def judged(
 ) -> tuple[list[AlarmFinding], list[str]]:
     """The findings of one Case that no divergence explains, and the ids of the rows that explain the others.
 
-    A finding with an operand that is no number, or infinite, is the consequence of the one before it, where that is
+    A finding with an operand that is not a number, or infinite, is the consequence of the one before it, where that is
     explained.
     """
     item = {"engine": engine, "dtype": place[2], **combination_of(*place[1:])._asdict()}

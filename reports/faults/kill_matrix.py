@@ -63,7 +63,7 @@ PANEL: dict[str, Fault] = {**FAULTS, **UPDATES, **BATCH_FAULTS}
 """Every fault: of the forward and the backward pass, of the update, and of the batches."""
 
 CERTAIN = 2.0
-"""A change of more than two allowances is no honest engine's, whatever its own rounding was."""
+"""A change of more than two allowances is not an honest engine's, whatever its own rounding was."""
 
 
 class Task(NamedTuple):
@@ -164,7 +164,7 @@ def breaks(checks: dict[Place, au.Check], dtype: str) -> list[au.Finding]:
 class Draw(NamedTuple):
     """One planted trace: whether it was found and where, and by how much the fault changes the step it is in.
 
-    What breaks in the honest engine as well (a listed divergence of it) is no sign of the fault, and is set aside.
+    What breaks in the honest engine as well (a listed divergence of it) is not a sign of the fault, and is set aside.
 
     change    in allowances of the step's equation, the largest over its elements
     in_u      in units of u of the step's own values
@@ -194,7 +194,7 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
     """Plant a fault in one step of an optimiser and audit it, and the honest steps of its window, each by itself.
 
     The change is that of the element which the audit finds the worst, in each parameter that the fault is planted in.
-    What breaks in the honest steps as well is no sign of the fault; where it is found first, it names no fault either.
+    What breaks in the honest steps as well is not a sign of the fault; where it is found first, it names none either.
     """
     which, at = (engine, fault.setting, dtype, stage, seed, fault.window), planted_at(fault, seed)
     with quiet():
@@ -285,7 +285,7 @@ def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
     """How far a fault moves what its equation defines, beside what that expects, in allowances and in u.
 
     What is expected is the same in both, but where it follows what is observed, at a kink, and where another program
-    rounds the operands otherwise. So a move from one admissible value to another is no change.
+    rounds the operands otherwise. So a move from one admissible value to another is not a change.
     """
     _, _, before, expected, allowed = right
     _, _, after, followed, _ = wrong
@@ -296,7 +296,7 @@ def changed(right: au.Check, wrong: au.Check, u: float) -> tuple[float, float]:
 
 
 def worst(moved: Array, unit: au.Number) -> float:
-    """The largest move in units; what is no number is beyond all numbers, and what has not moved is 0 in any unit."""
+    """The largest move in units; NaN is beyond all numbers, and what has not moved is 0 in any unit."""
     ratio = np.where(moved == 0, 0.0, moved / unit)
     return float(np.where(np.isnan(ratio), math.inf, ratio).max())
 

@@ -5,10 +5,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any, NamedTuple, cast
 
-from adapters.faults.batching import BATCH_FAULTS
-from adapters.faults.catalogue import FAULTS
 from adapters.faults.networks import NETWORKS
-from adapters.faults.updates import UPDATES
 from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault
 from reports.results.fault_records import FaultsChapter, PanelFault
 from reports.running import workers
@@ -113,5 +110,5 @@ def panel() -> list[PanelFault]:
             "trained": fault.trained,
             "source": fault.source,
         }
-        for fault in (*FAULTS.values(), *UPDATES.values(), *BATCH_FAULTS.values())
+        for fault in kill_matrix.PANEL.values()
     ]

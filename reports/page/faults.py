@@ -377,7 +377,7 @@ NUMBERS = {
     True: "every equation in every layer, within its allowance",
     False: "the derivative against finite differences, with its own defaults",
 }
-"""What the audit, and a checker that is no rule over two arrays, compares."""
+"""What the audit, and a checker that is not a rule over two arrays, compares."""
 
 
 def checker_row(checker: Checker) -> CheckerRow:

@@ -38,7 +38,7 @@ class Attributes:
     sums_in, flushes, excess_precision, mean_of_all, accuracy = TIGHT.values()
 
     def helper(self):
-        """Methods are no declaration."""
+        """Methods are not a declaration."""
 
 
 @pytest.mark.parametrize("declared", [TIGHT, Attributes, Attributes(), Arithmetic(**TIGHT)], ids=str)

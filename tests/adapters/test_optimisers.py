@@ -98,7 +98,7 @@ def numbers(rng, dtype, lowest, highest):
 
 
 def reach(name, dtype):
-    """Powers of ten: all whose squares are no infinity in the format.
+    """Powers of ten: all whose squares are finite in the format.
 
     In half precision v may underflow where a² does not, and the centred root is NaN.
     """

@@ -363,7 +363,7 @@ def flat(nested):
 
 
 def ratios(observed, exact, allowed):
-    """|observed − exact|/allowed of every element, from above; infinite where an observed number is no finite one."""
+    """|observed − exact|/allowed of every element, from above; infinite where an observed number is not finite."""
     out = []
     for number, ball_, bound in zip(np.ravel(observed), exact, np.ravel(allowed), strict=True):
         if not np.isfinite(number):
@@ -378,7 +378,7 @@ UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 PLACES = {"float32": 5, "float64": 4}
 """How many units in the last place the tables may err by, or roundings of a magnitude that a formula passes through.
-NumPy's functions are less accurate in float32, for which the tables are no reference."""
+NumPy's functions are less accurate in float32, for which the tables are not a reference."""
 
 
 def accuracy(observed, exact, magnitude, underflow):

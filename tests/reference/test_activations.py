@@ -930,7 +930,7 @@ def test_families_scale(z, s):
     """softplus_β(z) = softplus(βz)/β, celu_α(z) = α celu(z/α), squareplus_{b s²}(sz) = s squareplus_b(z): all exactly,
     for a power of 2; and softshrink, hardshrink of sλ at sz are s times those of λ at z.
     """
-    z = np.where(np.abs(z) < 1e-300, 0, z)  # s z is no rounded subnormal number
+    z = np.where(np.abs(z) < 1e-300, 0, z)  # s z is not a rounded subnormal number
     assert np.array_equal(FAMILIES["softplus"](s).value(z), FAMILIES["softplus"]().value(s * z) / s)
     assert np.array_equal(FAMILIES["celu"](s).value(z), s * FAMILIES["celu"]().value(z / s))
     for name in ("softshrink", "hardshrink"):

@@ -35,7 +35,7 @@ from reference.running_error import propagate
 from tests.arithmetics import arithmetic
 
 FINE = ("float32", "float64")
-"""Formats in which a thousandth is no rounding."""
+"""Formats in which a thousandth is more than rounding."""
 
 SQUARE = Shape((4, 4, 4, 4), 6)
 """Square layers, on which the note's slips run."""
@@ -535,7 +535,7 @@ def test_a_gradient_off_in_its_last_digits_is_caught(combination, layer, dtype, 
 @dtypes
 @combinations
 def test_a_gradient_without_its_last_bit_holds(combination, dtype):
-    """The audit judges rounding as rounding: moving every number by one unit in the last place is no fault."""
+    """The audit judges rounding as rounding: moving every number by one unit in the last place is not a fault."""
     case, trace = pair(combination, dtype)
     u = UNIT_ROUNDOFF[dtype]
     moved = {

@@ -381,7 +381,7 @@ def test_what_is_wrong_in_one_element_is_found_there(wrong, place):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_eps_where_none_is_and_none_where_one_is_are_found(dtype):
-    """Where the norm is small, torch's ε is no rounding: here it is 10⁻⁴ of the norm."""
+    """Where the norm is small, torch's ε is more than rounding: here it is 10⁻⁴ of the norm."""
     g = gradient(2e-3, dtype)
     forms = ("norm", "norm_with_eps")
     for form, other in (forms, forms[::-1]):
@@ -414,7 +414,7 @@ def test_a_gradient_that_is_no_number_never_holds(form):
 
 @pytest.mark.parametrize("form", ["norm", "norm_with_eps"])
 def test_an_infinite_gradient_does_not_hold_by_norm(form):
-    """∞ · c/∞ is no number; the others are 0."""
+    """∞ · c/∞ is NaN; the others are 0."""
     g = in_one(gradient(), ("W", 1), math.inf)
     with np.errstate(invalid="ignore"):
         left = Clipping(form, LIMIT).clipped(g)

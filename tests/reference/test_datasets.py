@@ -88,7 +88,7 @@ def test_the_order_is_drawn():
     for stratified in (False, True):
         for seen, _ in split(rng(), x, y, stratified=stratified):
             order = seen[:, 0]
-            # a rank correlation with the given order beyond five deviations is no drawn order
+            # a rank correlation with the given order beyond five deviations is not that of a drawn order
             assert abs(np.corrcoef(order.argsort().argsort(), np.arange(len(order)))[0, 1]) < 5 / np.sqrt(len(order))
 
 

@@ -402,7 +402,7 @@ PLACES = {
 """The field and the layer in which each equation is wrong, and what it is called."""
 
 WIDE = Shape((5, 4, 3, 7), 6)
-"""No width is N or 2, and the last is no other's."""
+"""No width is N or 2, and no other layer has the last."""
 
 FACTORS = {
     6: "6 times what {}: N = 6, a sum where the mean belongs",
@@ -557,7 +557,7 @@ def test_what_follows_from_no_number_says_so():
     later = {(f.equation, f.layer): f for f in audit(case, wrong)}
     wrong = replaced(wrong, "db", 2, [0, np.nan, 0, 0])
     assert diagnose(case, wrong, later["7b", 2]) == (
-        "∂L/∂b^2 is NaN in 1 of 4 elements, first at (1), where an operand is no number"
+        "∂L/∂b^2 is NaN in 1 of 4 elements, first at (1), where an operand is not a number"
     )
     assert diagnose(case, replaced(wrong, "db", 2, np.zeros(4)), later["7b", 2]) == (
         "∂L/∂b^2 is a number in 1 of 4 elements, first at (1), where what (7b) gives is none"

@@ -326,7 +326,7 @@ def test_a_trace_holds_numbers_of_its_format(combination, dtype):
             arrays.append(layers[l])
     for array in arrays:
         assert array.dtype == "float64"
-        assert np.array_equal(rounded(array, dtype), array), f"holds numbers that are no {dtype}"
+        assert np.array_equal(rounded(array, dtype), array), f"holds numbers that are not {dtype}"
 
 
 @pytest.mark.parametrize("dtype", HALF)

@@ -194,7 +194,7 @@ BY_HAND = {
         [3 - F(1, 2) * F(4, 3)],
     ),
     # v = ¾·4 = 3: d = √(0 + 1)/√(3 + 1)·2 = 1; x = ¾
-    # v = ¼·3 + ¾·3 = 3, g = √3 is no fraction: g = −2 again: v = ¾ + 3 = 15/4 is no square; one step
+    # v = ¼·3 + ¾·3 = 3, g = √3 is not a fraction: g = −2 again: v = ¾ + 3 = 15/4 is not a square; one step
     "adadelta": ({"learning_rate": 0.5, "decay": 0.25, "eps": 1}, [2], [F(5, 2)]),
     # m̂ = 1/½ = 2, √v̂ = √(1/¼) = 2; then m = ½ − 1, m̂ = −½/¾, v = ¾ + ¼·4, v̂ = 7/4·16/7 = 4
     "adam": (
@@ -230,7 +230,7 @@ BY_HAND = {
         [2],
         [3 * F(3, 4) - F(1, 2) * F(8, 3) * F(2, 5)],
     ),
-    # v = 1, then ¾: v_max = 1, √(1·16/7) is no fraction; β₂ = 0: v̂ = v = 4, then 1: v_max = 4
+    # v = 1, then ¾: v_max = 1, √(1·16/7) is not a fraction; β₂ = 0: v̂ = v = 4, then 1: v_max = 4
     "amsgrad": (
         {"learning_rate": 0.5, "beta1": 0.0, "beta2": 0.0, "eps": 0.5},
         [2, 1],

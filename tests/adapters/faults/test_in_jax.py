@@ -1,4 +1,4 @@
-"""Faults in JAX: rules of the backward pass are custom vjps under jit, and an honest one at any site is no fault."""
+"""Faults in JAX: rules of the backward pass are custom vjps under jit, and an honest one at any site is not a fault."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Faults in NumPy: an honest step at any site is no fault, and a fault changes its own step alone."""
+"""Faults in NumPy: an honest step at any site is not a fault, and a fault changes its own step alone."""
 
 import ml_dtypes
 import numpy as np

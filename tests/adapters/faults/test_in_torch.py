@@ -1,4 +1,4 @@
-"""Faults in torch: rules of the backward pass go through autograd, and an honest one at any site is no fault."""
+"""Faults in torch: rules of the backward pass go through autograd, and an honest one at any site is not a fault."""
 
 from shutil import which
 

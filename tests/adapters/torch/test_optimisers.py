@@ -293,7 +293,7 @@ def test_a_cosine_is_refused_just_where_it_rises_again():
 # --- what is wrong is named
 
 WRONG_SCHEDULES = {
-    "η_min is no share of η": (
+    "η_min is not a share of η": (
         SCHEDULES[3],
         lambda o, p: torch.optim.lr_scheduler.CosineAnnealingLR(o, int(p["steps"]), p["lowest"]),
     ),

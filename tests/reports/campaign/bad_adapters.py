@@ -150,7 +150,7 @@ def prints_without_end(case, trace):
         print("x" * 2**16)
 
 
-# --- gives what is no trace
+# --- gives what is not a trace
 
 
 @bad("malformed", "the trace, NoneType, has no loss")

@@ -94,11 +94,11 @@ HOSTILE_TEXTS = {
     "deep nesting of an array": json.dumps(GOOD | {"x": 7}).replace("7", "[" * 900 + "]" * 900),
     "a name twice": json.dumps(GOOD)[:-1] + ', "x": [[1]]}',
     "another schema": json.dumps(GOOD | {"schema": "backprop-parity/case/99"}),
-    "a schema that is no text": json.dumps(GOOD | {"schema": {"a": ["\x1b[31m"]}}),
+    "a schema that is not text": json.dumps(GOOD | {"schema": {"a": ["\x1b[31m"]}}),
     "escapes of a terminal": json.dumps(GOOD | {"hidden": "\x1b]0;owned\x07\x1b[2J"}),
     "a name of a line": json.dumps(GOOD | {"hidden": "tanh\nerror: all is well"}),
     "a long name": json.dumps(GOOD | {"loss": "x" * 1_000_000}),
-    "a name that is no text": json.dumps(GOOD | {"hidden": ["tanh"]}),
+    "a name that is not text": json.dumps(GOOD | {"hidden": ["tanh"]}),
     "an object for a name": json.dumps(GOOD | {"dtype": {"x": 1}}),
     "code": json.dumps(GOOD | {"hidden": "__import__('os').system('touch owned')"}),
     "code in a number": json.dumps(GOOD | {"x": [["__import__('os')"] * 3] * 2}),
@@ -143,7 +143,7 @@ def test_a_file_from_a_stranger_gets_one_line(what, verb, call, tmp_path, monkey
 
 
 def files(tmp_path):
-    """Paths that are no file of a Case."""
+    """Paths that are not the file of a Case."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")

@@ -290,7 +290,7 @@ def test_a_fault_that_is_not_there_is_missed():
 
 
 def test_a_fault_below_the_precision_is_indistinguishable():
-    """What rounds to float32's digits is no change of a float32."""
+    """What rounds to float32's digits is not a change of a float32."""
     (first, second) = kill_matrix.of_fault("numpy", FAULTS["single-in-double"], "float32", (0,))
     for record in (first, second):
         assert (record["killed"], record["missed"], record["indistinguishable"]) == (0, 0, 1)

@@ -122,7 +122,7 @@ def test_what_does_not_hold_comes_in_the_order_of_the_computation():
     steps = [{W: [holds]}, {W: [found("adam: m", ratio=0.0), found("adam: w", ratio=NAN)], b: [breaks]}]
     assert list(broken(steps)) == [(1, W, "adam: w"), (1, b, "2a")]
     assert broken(steps)[1, b, "2a"] is breaks
-    assert broken([{W: [replace(holds, elements=0)]}])  # nothing compared is no pass
+    assert broken([{W: [replace(holds, elements=0)]}])  # nothing compared is not a pass
     assert broken([]) == {}
 
 

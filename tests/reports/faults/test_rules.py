@@ -76,7 +76,7 @@ PROBES = {
     "every gradient of 2e-3 twice as large": (
         gradients(MIDDLE, lambda a: 2 * a),
         MIDDLE,
-        # the cosine knows no factor; max |o − e| > .001 alone is no failure to msprobe
+        # the cosine knows no factor; max |o − e| > .001 alone is not a failure to msprobe
         ABSOLUTE_1E_1 | ABSOLUTE_1 | {"torch dynamo, cosine similarity", "MindStudio msprobe"},
     ),
     "every gradient of 10 twice as large": (
@@ -187,7 +187,7 @@ def test_assert_close_takes_its_tolerances_from_the_format(name, tolerance):
 
 
 def test_what_is_expected_is_rounded_to_the_format_where_the_project_compares_such_numbers():
-    """A third is no number of bfloat16: its rounding is 0.0013 of it off, which printed numbers show."""
+    """A third is not a number of bfloat16: its rounding is 0.0013 of it off, which printed numbers show."""
     third = [np.full(shape, 1 / 3) for shape in SHAPES]
     observed = [rounded(a, "bfloat16") for a in third]
     agreeing = {rule.name for rule in RULES if rule.agrees(observed, third, "bfloat16")}

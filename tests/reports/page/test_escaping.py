@@ -111,7 +111,7 @@ def test_the_check_finds_what_is_planted():
 
 
 def plant(value: Any) -> Any:
-    """The same results with a script in every string that is no word of the schema."""
+    """The same results with a script in every string that is not a word of the schema."""
     if isinstance(value, dict):
         kept = ("verdict", "ratio", "observed", "expected", "allowed", "schema", "checked", "k", "measured", "ulp")
         kept += ("matrix", "smallest", "beside", "panel", "by", "found")  # see PLANTED_FAULTS
