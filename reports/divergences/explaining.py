@@ -1,15 +1,16 @@
 """Which row of the table explains a finding, and which known departure a training run that breaks."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from reports.divergences.judging import relative_distance
 from reports.divergences.known import KNOWN_IN_TRAINING
+from reports.results.fault_records import AlarmFinding
 from reports.results.files import number
+from reports.results.records import Divergence, FindingRecord, Origin, Role
 
-EXPLAINED_BY = {
+EXPLAINED_BY: dict[str, tuple[Role, ...]] = {
     "a": ("hidden", "output"),
     "12": ("hidden", "output"),
     "6a": ("hidden",),
@@ -33,23 +34,24 @@ ELEMENTWISE = ("a", "9", "14", "13")
 """The equations whose every element is one value of a function, or a multiple of one, and has its relative error."""
 
 
-def explains(rows: Sequence[Mapping[str, Any]], item: Mapping[str, Any], finding: Mapping[str, Any]) -> str | None:
+def explains(rows: Sequence[Divergence], origin: Origin, finding: FindingRecord | AlarmFinding) -> str | None:
     """The id of the row that explains why a finding of a cell does not hold, or None.
 
     The row is of the cell's engine and dtype, of a function in the equation, and at an input like those drawn, and it
     is an approximation or a defect in it. An element's relative error must be at most twice that of the row.
     """
     equation = finding["equation"]
-    functions = {item[role] for role in EXPLAINED_BY.get(equation, ())}
+    functions = {origin[role] for role in EXPLAINED_BY.get(str(equation), ())}
     made_of = {"value": OF_VALUES, "derivative": OF_DERIVATIVES}
-    worst = finding["worst"] or {"observed": np.nan, "expected": np.nan}
-    distance = relative_distance(*(np.array(number(worst[side])) for side in ("observed", "expected")))
+    worst = finding["worst"]
+    sides = (worst["observed"], worst["expected"]) if worst else (np.nan, np.nan)
+    distance = relative_distance(*(np.array(number(side)) for side in sides))
     for row in rows:
-        if row["status"].get(item["engine"]) not in ("approximation", "defect") or row["function"] not in functions:
+        if row["status"].get(origin["engine"]) not in ("approximation", "defect") or row["function"] not in functions:
             continue
-        of_equation = row["dtype"] == item["dtype"] and equation in made_of.get(row["what"], ())
+        of_equation = row["dtype"] == origin["dtype"] and equation in made_of.get(str(row["what"]), ())
         alike = of_equation and row.get("ordinary", False)
-        if alike and (equation not in ELEMENTWISE or distance <= 2 * number(row["departure"][item["engine"]])):
+        if alike and (equation not in ELEMENTWISE or distance <= 2 * number(row["departure"][origin["engine"]])):
             return str(row["id"])
     return None
 

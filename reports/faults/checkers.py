@@ -140,12 +140,12 @@ def tasks(seeds: int) -> Iterator[Task]:
 
 def run(task: Task) -> list[CheckerRun]:
     """What each checker says of each fault, and of each network without one."""
-    said = [said_of(checker, FAULTS[name], task.seeds) for name in task.faults for checker in CHECKERS]
-    honest = [said_of_honest(checker, name, task.seeds) for name in task.networks for checker in CHECKERS]
-    return [record for records in (*said, *honest) for record in records]
+    on_faults = [on_a_fault(checker, FAULTS[name], task.seeds) for name in task.faults for checker in CHECKERS]
+    honest = [on_an_honest_engine(checker, name, task.seeds) for name in task.networks for checker in CHECKERS]
+    return [record for records in (*on_faults, *honest) for record in records]
 
 
-def said_of(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[CheckerRun]:
+def on_a_fault(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[CheckerRun]:
     """The draws that a checker kills, of a fault that exceeds the precision; a record a stage."""
     wrong = faulty(checker.engine, fault.name)
     return [
@@ -155,7 +155,7 @@ def said_of(checker: Checker, fault: Fault, seeds: Sequence[int]) -> list[Checke
     ]
 
 
-def said_of_honest(checker: Checker, name: str, seeds: Sequence[int]) -> list[CheckerRun]:
+def on_an_honest_engine(checker: Checker, name: str, seeds: Sequence[int]) -> list[CheckerRun]:
     """The draws of an honest engine that a checker is not content with; a record a stage."""
     return [judged(checker, loaded(checker.engine, "cpu"), name, stage, seeds, None) for stage in STAGES]
 

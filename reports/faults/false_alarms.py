@@ -8,7 +8,7 @@ framework, and is counted under the divergence's id.
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -29,7 +29,7 @@ from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_
 from reports.results.fault_records import Alarm, AlarmFinding, Alarms, CaseBreaks, Chunk, HonestRow
 from reports.results.files import number
 from reports.results.journal import append, measured_with, opened, source
-from reports.results.records import Divergence
+from reports.results.records import Divergence, Element, Origin
 from reports.running import workers
 from reports.running.engines import loaded
 from reports.running.tally import shortened
@@ -58,7 +58,7 @@ def replay(spec: str, seed: int, kind: str, dtype: str, index: int, device: str 
 
 def broken(finding: Finding) -> AlarmFinding:
     """A finding that does not hold, as it stands in the journal."""
-    worst = None if finding.worst is None else asdict(finding.worst)
+    worst = None if finding.worst is None else cast(Element, asdict(finding.worst))
     return {"equation": finding.equation, "layer": finding.layer, "ratio": finding.ratio, "worst": worst}
 
 
@@ -310,12 +310,13 @@ def judged(
     A finding with an operand that is not a number, or infinite, is the consequence of the one before it, where that is
     explained.
     """
-    item = {"engine": engine, "dtype": place[2], **combination_of(*place[1:])._asdict()}
+    hidden, output, loss = combination_of(*place[1:])
+    origin: Origin = {"engine": engine, "dtype": place[2], "hidden": hidden, "output": output, "loss": loss}
     unexplained, named, before = [], [], None
     for finding in findings:
         row = before
         if finite(finding):
-            row = explanation(rows, item, finding, place)
+            row = explanation(rows, origin, finding, place)
         if row is None:
             unexplained.append(finding)
         else:
@@ -331,7 +332,7 @@ def finite(finding: AlarmFinding) -> bool:
     return bool(np.isfinite([number(worst["expected"]), number(worst["allowed"])]).all())
 
 
-def explanation(rows: Sequence[Any], item: Mapping[str, str], finding: AlarmFinding, place: Place) -> str | None:
+def explanation(rows: Sequence[Divergence], origin: Origin, finding: AlarmFinding, place: Place) -> str | None:
     """The id of the row that explains a finding, by the rule of a campaign, or None.
 
     Where z goes beyond what a campaign draws, a departure that is listed within may be larger, as torch's CELU is the
@@ -341,25 +342,25 @@ def explanation(rows: Sequence[Any], item: Mapping[str, str], finding: AlarmFind
 
     if finding["equation"] is None:
         return None
-    if softplus_overflows(item, finding, place):
-        return SOFTPLUS_OVERFLOW.identity(item["dtype"])
-    if (row := explains(rows, item, finding)) is not None or not KINDS[place[1]].beyond:
+    if softplus_overflows(origin, finding, place):
+        return SOFTPLUS_OVERFLOW.identity(origin["dtype"])
+    if (row := explains(rows, origin, finding)) is not None or not KINDS[place[1]].beyond:
         return row
-    larger = [{**row, "departure": dict.fromkeys(row.get("departure", ()), np.inf)} for row in rows]
-    if (row := explains(larger, item, finding)) is not None:
+    larger = [cast(Divergence, {**row, "departure": dict.fromkeys(row.get("departure", ()), np.inf)}) for row in rows]
+    if (row := explains(larger, origin, finding)) is not None:
         return row
     z = reference_trace(case_of(*place)).z
     assert z is not None
     size = max(float(np.abs(array).max()) for array in z.values())
-    return explains(
-        [{**row, "ordinary": True} for row in larger if begins(cast(Divergence, row)) <= size * NEAR], item, finding
-    )
+    near = [cast(Divergence, {**row, "ordinary": True}) for row in larger if begins(row) <= size * NEAR]
+    return explains(near, origin, finding)
 
 
-def softplus_overflows(item: Mapping[str, str], finding: AlarmFinding, place: Place) -> bool:
+def softplus_overflows(origin: Origin, finding: AlarmFinding, place: Place) -> bool:
     """Whether a finding is the overflow of torch's softplus, SOFTPLUS_OVERFLOW."""
-    role, last = ("output", True) if finding["equation"] == "9" else ("hidden", False)
-    concerned = SOFTPLUS_OVERFLOW.concerns(item["engine"], item[role], item["dtype"])
+    last = finding["equation"] == "9"
+    function = origin["output"] if last else origin["hidden"]
+    concerned = SOFTPLUS_OVERFLOW.concerns(origin["engine"], function, origin["dtype"])
     worst, l = finding["worst"], finding["layer"]
     if worst is None or l is None or not (concerned and finding["equation"] in ("9", "14")):
         return False

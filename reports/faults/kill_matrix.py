@@ -25,7 +25,7 @@ from reference.case import Case, Trace
 from reference.optimisers import optimiser
 from reference.rounding import LARGEST, UNIT_ROUNDOFF, rounding
 from reference.training import Plan, draw_batches
-from reports.results.fault_records import MatrixCell
+from reports.results.fault_records import Elsewhere, MatrixCell
 from reports.running.engines import loaded
 from reports.running.tally import Tally
 from reports.trajectories.steps import steps
@@ -214,8 +214,8 @@ def draw_update(engine: str, fault: UpdateFault, dtype: str, stage: str, seed: i
     if found.keys() <= aside.keys():
         return Draw(seed, False, None, change, in_u, 0.0)
     key, first = next(iter(found.items()))
-    said = f"{first.equation} of the honest step" if key in aside else first.equation
-    return Draw(seed, True, (said, first.layer), change, in_u, first.ratio)
+    equation = f"{first.equation} of the honest step" if key in aside else first.equation
+    return Draw(seed, True, (equation, first.layer), change, in_u, first.ratio)
 
 
 BATCH, EPOCHS = 12, 3
@@ -310,7 +310,9 @@ def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[D
     draws, claimed = list(draws), fault.exceeds(dtype, stage)
     survived = [d for d in draws if not d.killed]
     missed = [d for d in survived if claimed or not d.change <= CERTAIN]
-    elsewhere = [d for d in draws if d.found and not fault.names(*d.found)]
+    elsewhere: list[Elsewhere] = [
+        {"seed": d.seed, "found": d.found, "ratio": d.ratio} for d in draws if d.found and not fault.names(*d.found)
+    ]
     return {
         "fault": fault.name,
         "engine": engine,
@@ -326,5 +328,5 @@ def summary(engine: str, fault: Fault, dtype: str, stage: str, draws: Iterable[D
         "in_u": min(d.in_u for d in draws),
         "ratio": min((math.inf if math.isnan(d.ratio) else d.ratio for d in draws if d.killed), default=None),
         "misses": [{"seed": d.seed, "change": d.change} for d in missed],
-        "elsewhere": [{"seed": d.seed, "found": list(d.found or ()), "ratio": d.ratio} for d in elsewhere],
+        "elsewhere": elsewhere,
     }

@@ -177,7 +177,7 @@ def heads(cells: Sequence[MatrixCell]) -> list[Head]:
     stages, dtypes, engines = (distinct(cells, key) for key in ("stage", "dtype", "engine"))
     dtypes = sorted(dtypes, key=DTYPES.index)
     layered = [engine for engine in engines if engine not in OF_ONE_PROGRAM]
-    made = [
+    shown = [
         Head(stage, [(dtype, dtype) for dtype in dtypes], [(stage, dtype) for dtype in dtypes], layered)
         for stage in stages
         if layered
@@ -186,8 +186,8 @@ def heads(cells: Sequence[MatrixCell]) -> list[Head]:
         if engine in OF_ONE_PROGRAM:
             own = [(stage, dtype) for stage in stages for dtype in distinct(of(cells, engine), "dtype")]
             columns = [(f"{dtype}, {stage}", terminal.SHORT.get(stage, stage)) for stage, dtype in own]
-            made.append(Head(engine, columns, own, [engine]))
-    return made
+            shown.append(Head(engine, columns, own, [engine]))
+    return shown
 
 
 def distinct(cells: Iterable[MatrixCell], key: str) -> list[str]:
@@ -316,7 +316,8 @@ def notes(matrix: Matrix, panel: dict[str, PanelFault]) -> list[Note]:
         text = f"{len(draws)} of {wording.counted(cell['killed'], 'killed draw')} localised elsewhere"
         places: dict[tuple[str, int], list[Elsewhere]] = {}
         for draw in draws:
-            places.setdefault((draw["found"][0], draw["found"][1]), []).append(draw)
+            equation, layer = draw["found"]
+            places.setdefault((equation, layer), []).append(draw)
         why = [elsewhere_text(*place, same, fault) for place, same in places.items()]
         shown.append(Note("listed", f"≠ {len(draws)}", fault, where(cell), text, why))
     return shown

@@ -216,7 +216,7 @@ def counts_text(counts: Counter[Verdict]) -> str:
         (Verdict.EXPLAINED, "breaks as listed" if counts[Verdict.EXPLAINED] == 1 else "break as listed"),
         (Verdict.NOT_RUN, "not run"),
     )
-    said = [(counts[stands], verb) for stands, verb in kinds if counts[stands]]
-    if len(said) == 1:
-        return f"{counted(total, 'cell')} {said[0][1]}"
-    return f"{counted(total, 'cell')}: {', '.join(f'{n:,} {verb}' for n, verb in said)}"
+    parts = [(counts[stands], verb) for stands, verb in kinds if counts[stands]]
+    if len(parts) == 1:
+        return f"{counted(total, 'cell')} {parts[0][1]}"
+    return f"{counted(total, 'cell')}: {', '.join(f'{n:,} {verb}' for n, verb in parts)}"

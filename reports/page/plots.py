@@ -2,9 +2,8 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,6 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+from reports.results.records import Number, TrainingRun
+from reports.results.trajectory_records import DigitsRun
 
 WIDTH, HEIGHT = 5.6, 2.9
 """Inches; the page scales the drawing to its column, so this only fixes the shape and how large the text is in it."""
@@ -48,10 +50,11 @@ class Plot:
     svg: str
 
 
-def series(training: Sequence[Mapping[str, Any]]) -> list[Series]:
+def series(training: Sequence[TrainingRun | DigitsRun]) -> list[Series]:
     """One a run, in the order of the results."""
     runs = [run for run in training if run.get("curves")]
-    engines, dtypes = _distinct(runs, "engine"), _distinct(runs, "dtype")
+    engines = list(dict.fromkeys(run["engine"] for run in runs))
+    dtypes = list(dict.fromkeys(run["dtype"] for run in runs))
     colours = [sentinel for sentinel, variable in VARIABLES.items() if variable.startswith("--series")]
     drawn = []
     for run in runs:
@@ -64,7 +67,7 @@ def series(training: Sequence[Mapping[str, Any]]) -> list[Series]:
     return drawn
 
 
-def plots(training: Sequence[Mapping[str, Any]]) -> list[Plot]:
+def plots(training: Sequence[TrainingRun | DigitsRun]) -> list[Plot]:
     """Loss, drift, worst ratio and validation accuracy of every run; a curve that no run has gives no plot."""
     drawn = series(training)
     makers: tuple[tuple[str, Callable[[Sequence[Series]], Plot]], ...] = (
@@ -287,10 +290,6 @@ def _so_far(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return largest
 
 
-def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
+def _numbers(values: Sequence[Number | None]) -> NDArray[np.float64]:
     """As float64; the strings NaN and Infinity, and None, are what they say."""
     return np.array([float("nan" if value is None else value) for value in values])
-
-
-def _distinct(items: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return list(dict.fromkeys(item[key] for item in items))

@@ -1,8 +1,8 @@
 """The records of the chapter on seeded faults in results.json."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
-from reports.results.records import Environment, Number
+from reports.results.records import Element, Environment, Number
 
 
 class PanelFault(TypedDict):
@@ -30,7 +30,7 @@ class Elsewhere(TypedDict):
     """A killed draw whose first finding names another place: equation and layer."""
 
     seed: int
-    found: list[Any]
+    found: tuple[str, int]
     ratio: Number
 
 
@@ -126,7 +126,7 @@ class AlarmFinding(TypedDict):
     equation: str | None
     layer: int | None
     ratio: Number | None
-    worst: dict[str, Any] | None
+    worst: Element | None
     reason: NotRequired[str]
 
 

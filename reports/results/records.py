@@ -20,14 +20,19 @@ Checked = dict[str, tuple[Number, int, int]]
 """By equation: the worst ratio, the layer where it is, and the elements compared."""
 
 
-class WorstElement(TypedDict):
-    """The element with the largest ratio: its Case or step, its index, both sides, and what is allowed."""
+class Element(TypedDict):
+    """An element that was compared: its index, both sides, and what is allowed."""
 
-    case: int
     index: Sequence[int]
     observed: Number
     expected: Number
     allowed: Number
+
+
+class WorstElement(Element):
+    """The element with the largest ratio, and its Case or step."""
+
+    case: int
 
 
 class FindingRecord(TypedDict):
@@ -41,15 +46,20 @@ class FindingRecord(TypedDict):
     diagnosis: NotRequired[str | None]
 
 
-class Subject(TypedDict):
-    """What was audited."""
+class Origin(TypedDict):
+    """Where a departure may come from."""
 
     engine: str
-    device: str
     dtype: str
     hidden: str
     output: str
     loss: str
+
+
+class Subject(Origin):
+    """What was audited."""
+
+    device: str
 
 
 class Outcome(TypedDict):

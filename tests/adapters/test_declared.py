@@ -41,7 +41,9 @@ class Attributes:
         """Methods are not a declaration."""
 
 
-@pytest.mark.parametrize("declared", [TIGHT, Attributes, Attributes(), Arithmetic(**TIGHT)], ids=str)
+@pytest.mark.parametrize(
+    "declared", [TIGHT, Attributes, Attributes(), Arithmetic(**TIGHT)], ids=["dict", "class", "instance", "object"]
+)
 def test_an_arithmetic_is_declared_as_an_object_a_dict_or_attributes(declared):
     assert arithmetic_of(Declaring(declared)) == Arithmetic(**TIGHT)
 

@@ -195,24 +195,24 @@ def test_a_relative_tolerance_below_the_precision_refuses_honest_engines(rows):
 
 def test_a_fault_counts_where_it_exceeds_the_precision():
     """What is not beyond float32's rounding is nothing that a checker of float32 could be blamed for."""
-    assert faults_checkers.said_of(CONTENT, FAULTS["single-in-double"], (0,)) == []
-    (only,) = faults_checkers.said_of(CONTENT, FAULTS["gradient-clipped"], (0,))
+    assert faults_checkers.on_a_fault(CONTENT, FAULTS["single-in-double"], (0,)) == []
+    (only,) = faults_checkers.on_a_fault(CONTENT, FAULTS["gradient-clipped"], (0,))
     assert (only["stage"], only["draws"]) == (INITIAL, 1)
 
 
 def test_a_slow_checker_is_shown_fewer_draws():
     slow = CONTENT._replace(seeds=SLOW_SEEDS)
     seeds = range(SLOW_SEEDS + 3)
-    assert [r["draws"] for r in faults_checkers.said_of_honest(slow, "tanh", seeds)] == [SLOW_SEEDS] * 2
-    assert [r["draws"] for r in faults_checkers.said_of_honest(CONTENT, "tanh", seeds)] == [len(seeds)] * 2
+    assert [r["draws"] for r in faults_checkers.on_an_honest_engine(slow, "tanh", seeds)] == [SLOW_SEEDS] * 2
+    assert [r["draws"] for r in faults_checkers.on_an_honest_engine(CONTENT, "tanh", seeds)] == [len(seeds)] * 2
     assert BY_NAME["torch gradcheck, slow"].seeds == SLOW_SEEDS
 
 
 def test_a_checker_is_shown_the_faulty_engine_and_the_networks_case():
     seen = []
     watching = Checker("watching", "numpy", lambda adapter, case: seen.append((adapter, case)) or True)
-    faults_checkers.said_of(watching, FAULTS["one-loss"], (0,))
-    faults_checkers.said_of_honest(watching, "softmax", (0,))
+    faults_checkers.on_a_fault(watching, FAULTS["one-loss"], (0,))
+    faults_checkers.on_an_honest_engine(watching, "softmax", (0,))
     assert all(isinstance(case, Case) and case.dtype == DTYPE for _, case in seen)
     faulty, honest = seen[0][0], seen[-1][0]
     assert faulty.fault is FAULTS["one-loss"]
@@ -269,7 +269,7 @@ def test_curves_are_the_losses_of_ten_steps_that_descend(engine_named):
 def test_a_curve_shows_a_fault_that_is_large_enough():
     """The gradient with the other sign climbs: in ten steps by more than 10⁻²."""
     kills = {
-        rule.name: faults_checkers.said_of(BY_NAME[rule.name], FAULTS["loss-sign"], (0,))[0]["refused"]
+        rule.name: faults_checkers.on_a_fault(BY_NAME[rule.name], FAULTS["loss-sign"], (0,))[0]["refused"]
         for rule in CURVES
     }
     assert kills == {CURVES[0].name: 1, CURVES[1].name: 1}
@@ -278,7 +278,7 @@ def test_a_curve_shows_a_fault_that_is_large_enough():
 def test_a_nan_is_let_through_by_rules_that_compare_wrongly():
     """NaN is not greater than any tolerance: the audit is not among them."""
     said = {
-        name: faults_checkers.said_of(BY_NAME[name], FAULTS["nan-in-gradient"], (0,))[0]["refused"]
+        name: faults_checkers.on_a_fault(BY_NAME[name], FAULTS["nan-in-gradient"], (0,))[0]["refused"]
         for name in ("audit", "gradbench", "torch.testing.assert_close")
     }
     assert said == {"audit": 1, "gradbench": 0, "torch.testing.assert_close": 1}

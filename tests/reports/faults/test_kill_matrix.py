@@ -184,7 +184,7 @@ def test_a_kill_counts_however_small_the_change_is():
 def test_a_kill_in_another_place_is_listed(found):
     record = summed(kill(), kill(found, ratio=3.0, seed=5))
     assert (record["killed"], record["localised"]) == (2, 1)
-    assert record["elsewhere"] == [{"seed": 5, "found": list(found), "ratio": 3.0}]
+    assert record["elsewhere"] == [{"seed": 5, "found": found, "ratio": 3.0}]
 
 
 def test_a_survivor_is_not_listed_as_found_elsewhere():
