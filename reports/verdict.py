@@ -5,7 +5,7 @@ from reports.campaign.standing import items
 from reports.faults import summary as faults_summary
 from reports.results.records import Results
 from reports.results.verdicts import Verdict
-from reports.trajectories.summary import summarise
+from reports.trajectories import summary as trajectories_summary
 
 
 def status(results: Results) -> int:
@@ -14,28 +14,38 @@ def status(results: Results) -> int:
     Seeded faults and trajectories, where they were measured, must hold as well; without a campaign they are enough.
     """
     standings = {item.stands for item in items(results)}
-    faults, trajectories = results.get("faults"), results.get("trajectories")
-    if (faults and not faults_summary.holds(faults)) or (trajectories and not summarise(trajectories).holds):
+    faults, trajectories = faults_of(results), trajectories_of(results)
+    if (faults and not faults.holds) or (trajectories and not trajectories.holds):
         return 1
     if (faults or trajectories) and not standings:
-        return 0 if trajectories or (faults and faults_summary.decided(faults)) else 1
+        return 0 if trajectories or (faults and faults.decided) else 1
     return 0 if Verdict.HOLDS in standings and Verdict.BREAKS not in standings else 1
 
 
 def verdict(results: Results) -> str:
-    """The verdict in a sentence. Only what was compared, and held, is said to hold.
+    """The verdict in a sentence; only what was compared, and held, holds.
 
     Without a campaign it is what the audit catches, and how training went; beside a campaign, whichever of the two does
     not hold comes first.
     """
-    campaign, faults, trajectories = items(results), results.get("faults"), results.get("trajectories")
-    training = summarise(trajectories) if trajectories else None
-    if not campaign and (faults or training):
-        sentences = [faults_summary.sentence(faults)] if faults else []
-        return " ".join([*sentences, *([training.sentence] if training else [])])
+    campaign, faults, trajectories = items(results), faults_of(results), trajectories_of(results)
+    if not campaign and (faults or trajectories):
+        return " ".join(summary.sentence for summary in (faults, trajectories) if summary)
     doubts = []
-    if faults and not faults_summary.holds(faults):
+    if faults and not faults.holds:
         doubts.append("The audit itself falls short, see what it catches.")
-    if training and not training.holds:
+    if trajectories and not trajectories.holds:
         doubts.append("Training breaks, see the trajectories.")
     return " ".join([*doubts, sentence(campaign)])
+
+
+def faults_of(results: Results) -> faults_summary.Summary | None:
+    """The summary of the seeded faults, where they were measured."""
+    chapter = results.get("faults")
+    return faults_summary.summarise(chapter) if chapter else None
+
+
+def trajectories_of(results: Results) -> trajectories_summary.Summary | None:
+    """The summary of the trajectories, where they were measured."""
+    chapter = results.get("trajectories")
+    return trajectories_summary.summarise(chapter) if chapter else None

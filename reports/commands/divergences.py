@@ -9,6 +9,7 @@ from reports.commands import options as shared
 from reports.divergences.measure import measure
 from reports.divergences.terminal import table
 from reports.results import files
+from reports.running.engines import WITH_FUNCTIONS
 from reports.text.console import say
 
 SCHEMA = "backprop-parity/divergences/1"
@@ -16,7 +17,7 @@ SCHEMA = "backprop-parity/divergences/1"
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `divergences`."""
-    shared.engines(verb, tuple(ENGINES), shared.WITH_FUNCTIONS)
+    shared.engines(verb, tuple(ENGINES), WITH_FUNCTIONS)
     shared.dtypes(verb)
     shared.device(verb)
     shared.out(verb)

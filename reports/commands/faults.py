@@ -9,10 +9,11 @@ from rich.console import Console
 from adapters.faults.planting import PLANTED
 from reports.commands import options as shared
 from reports.commands.chapters import Advance, chapter
-from reports.commands.options import WITH_FUNCTIONS, UsageError
+from reports.commands.options import UsageError
 from reports.faults.summary import summarise
 from reports.faults.terminal import tables
 from reports.results.fault_records import FaultsChapter
+from reports.running.engines import WITH_FUNCTIONS
 from reports.text.console import say
 
 PARTS = ("matrix", "beside", "smallest", "alarms")

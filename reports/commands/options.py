@@ -8,7 +8,6 @@ from typing import NoReturn
 from reference.case import choose
 from reference.rounding import DTYPES
 from reports.results.environment import cores
-from reports.running.engines import WITH_FUNCTIONS as WITH_FUNCTIONS
 
 BUILD = Path("reports/build")
 SEED = 2026

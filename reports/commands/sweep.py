@@ -9,6 +9,7 @@ from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reports.commands import options as shared
 from reports.results import files
+from reports.running.engines import WITH_FUNCTIONS
 from reports.text.console import say
 
 FUNCTIONS = (*ACTIVATIONS, *LOSSES)
@@ -16,7 +17,7 @@ FUNCTIONS = (*ACTIVATIONS, *LOSSES)
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `sweep`."""
-    shared.engines(verb, tuple(ENGINES), shared.WITH_FUNCTIONS)
+    shared.engines(verb, tuple(ENGINES), WITH_FUNCTIONS)
     help = f"some of {', '.join(FUNCTIONS)} (default: all)"
     verb.add_argument(
         "--functions", type=shared.names(FUNCTIONS, "function"), default=FUNCTIONS, metavar="NAMES", help=help

@@ -17,10 +17,10 @@ from reference.rounding import DTYPES, FORMATS, HALF, LARGEST, UNDERFLOW, UNIT_R
 from reports.accuracy import errors, sweep, true_values
 from reports.accuracy.errors import WorstErrors, compared, spacing
 from reports.accuracy.sweep import SweepPlan, members, resumed
-from reports.commands.options import WITH_FUNCTIONS
 from reports.divergences import known
 from reports.divergences.known import Departure, anywhere, below, defects
 from reports.results import environment, files
+from reports.running.engines import WITH_FUNCTIONS
 
 RECORDED, ON_GPU = (json.loads(accuracy.RECORDED[device].read_text(encoding="utf-8")) for device in ("cpu", "gpu"))
 
