@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-from adapters.contract import ENGINES
 from adapters.numpy.engine import NumpyEngine
 from reference import equations as eq
 from reference.activations import ACTIVATIONS
@@ -25,6 +24,7 @@ from reports.campaign.experiments import (
     pieces,
     smooth_length,
 )
+from tests.arithmetics import arithmetic
 
 SQUARE = Shape((4, 4, 4, 4), 5)
 
@@ -48,8 +48,8 @@ def case_of(combination, dtype, seed=4, shape=SQUARE, usual=False):
 
 
 def findings_of(adapter, case, seed=9):
-    known = adapter.name if adapter.name in ENGINES else None
-    return list(experiments(adapter, case, adapter.trace(case), np.random.default_rng(seed), known))
+    rng = np.random.default_rng(seed)
+    return list(experiments(adapter, case, adapter.trace(case), rng, arithmetic(adapter.name)))
 
 
 def broken(findings):
