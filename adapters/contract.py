@@ -222,6 +222,15 @@ def import_module(where: str) -> ModuleType:
     return module
 
 
+def file_of(spec: str) -> Path | None:
+    """The file that the class of an adapter is in; None where its module has no file of its own."""
+    where = ENGINES.get(spec, spec).rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(where)
+    module = importlib.util.find_spec(where)
+    return Path(module.origin) if module and module.origin else None
+
+
 def describe(error: BaseException) -> str:
     """An exception on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,10 +1,8 @@
 """The verdict and the exit status of results: cells, training runs, seeded faults and trajectories together."""
 
-from reports.campaign.sentence import sentence
-from reports.campaign.standing import items
+from reports.campaign.summary import summarise
 from reports.faults import summary as faults_summary
 from reports.results.records import Results
-from reports.results.verdicts import Verdict
 from reports.trajectories import summary as trajectories_summary
 
 
@@ -13,13 +11,12 @@ def status(results: Results) -> int:
 
     Seeded faults and trajectories, where they were measured, must hold as well; without a campaign they are enough.
     """
-    standings = {item.stands for item in items(results)}
-    faults, trajectories = faults_of(results), trajectories_of(results)
+    campaign, faults, trajectories = summarise(results), faults_of(results), trajectories_of(results)
     if (faults and not faults.holds) or (trajectories and not trajectories.holds):
         return 1
-    if (faults or trajectories) and not standings:
+    if (faults or trajectories) and not campaign.items:
         return 0 if trajectories or (faults and faults.decided) else 1
-    return 0 if Verdict.HOLDS in standings and Verdict.BREAKS not in standings else 1
+    return 0 if campaign.holds else 1
 
 
 def verdict(results: Results) -> str:
@@ -28,15 +25,15 @@ def verdict(results: Results) -> str:
     Without a campaign it is what the audit catches, and how training went; beside a campaign, whichever of the two does
     not hold comes first.
     """
-    campaign, faults, trajectories = items(results), faults_of(results), trajectories_of(results)
-    if not campaign and (faults or trajectories):
+    campaign, faults, trajectories = summarise(results), faults_of(results), trajectories_of(results)
+    if not campaign.items and (faults or trajectories):
         return " ".join(summary.sentence for summary in (faults, trajectories) if summary)
     doubts = []
     if faults and not faults.holds:
         doubts.append("The audit itself falls short, see what it catches.")
     if trajectories and not trajectories.holds:
         doubts.append("Training breaks, see the trajectories.")
-    return " ".join([*doubts, sentence(campaign)])
+    return " ".join([*doubts, campaign.sentence])
 
 
 def faults_of(results: Results) -> faults_summary.Summary | None:

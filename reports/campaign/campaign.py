@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from adapters.contract import AdapterError, device_of
+from adapters.contract import ENGINES, AdapterError, device_of, file_of
 from reference.cases import Combination
 from reports.campaign.cells import CellGroup, cell_groups, failed_cell, run_group
 from reports.campaign.explanations import explain
@@ -206,8 +206,8 @@ class JournalHeader(MeasuredWith):
 
 
 def journal_header(request: CampaignRequest) -> JournalHeader:
-    """The first line of a request's journal; adapters of third parties count as the files that are named."""
-    files = [Path(spec.rpartition(":")[0]) for spec in request.combinations if ".py:" in spec]
+    """The first line of a request's journal; an adapter of a third party counts as its file."""
+    files = [file for spec in request.combinations if spec not in ENGINES and (file := file_of(spec))]
     return {
         "schema": SCHEMA,
         "combinations": {spec: [list(names) for names in of] for spec, of in request.combinations.items()},

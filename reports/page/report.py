@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from reports.campaign.ledger import causes, in_common
-from reports.campaign.ledger import ledger as equations
-from reports.campaign.standing import items
+from reports.campaign.ledger import in_common
+from reports.campaign.summary import summarise
 from reports.faults import summary
 from reports.page import faults, formulas, heatmaps, trajectories
 from reports.page.accuracy import accuracy
@@ -17,7 +16,6 @@ from reports.page.top import key_figures, replay, seal, started
 from reports.page.training import training
 from reports.results.files import number
 from reports.results.records import Results
-from reports.results.verdicts import Verdict
 from reports.text import places, wording
 from reports.text.templates import pages
 from reports.verdict import verdict
@@ -58,36 +56,36 @@ def render(results: Results) -> str:
 
 def contents(results: Results) -> dict[str, object]:
     """What the templates print: one object a chapter, which is empty or None where nothing of it was measured."""
-    found = items(results)
-    rows, broken, explained = equations(found), causes(found), causes(found, Verdict.EXPLAINED)
-    apart, tried = divergences(results, explained), faults.chapter(results.get("faults"))
-    trained = trajectories.chapter(results.get("trajectories"))
+    campaign = summarise(results)
+    items, breaks = campaign.items, [b for cause in campaign.breaks for b in cause.breaks]
+    apart = divergences(results, campaign.explained)
+    tried, trained = faults.chapter(results.get("faults")), trajectories.chapter(results.get("trajectories"))
     alone = (tried.figures, tried.replay) if tried else (trained.figures, trained.replay) if trained else None
-    figures, again = (key_figures(results, found, rows), replay(results)) if found or not alone else alone
+    figures, again = (key_figures(results, campaign), replay(results)) if items or not alone else alone
     return {
         "results": results,
         "verdict": verdict(results),
-        "seal": seal(found, tried, trained),
+        "seal": seal(items, tried, trained),
         "figures": figures,
         "chapter": tried,
         "trained": trained,
-        "audited": bool(found),
-        "broken": broken,
-        "in_common": in_common([b for cause in broken for b in cause.breaks]),
-        "explained": explained,
-        "essentials": essentials(apart, found),
+        "audited": bool(items),
+        "broken": campaign.breaks,
+        "in_common": in_common(breaks),
+        "explained": campaign.explained,
+        "essentials": essentials(apart, items),
         "shown": SHOWN,
-        "ledger": ledger(found, rows),
+        "ledger": ledger(items, campaign.ledger),
         "heads": DTYPES,
-        "engines": heatmaps.engines(found),
-        "not_run": not_run(found),
+        "engines": heatmaps.engines(items),
+        "not_run": not_run(items),
         "divergences": {s: [d for d in apart if d.status == s] for s in dict.fromkeys(d.status for d in apart)},
         "statuses": STATUSES,
         "answering": answering(results),
         "explaining": {str(d.record["id"]): d for d in reversed(apart)},
         "accuracy": accuracy(results),
         "times": times(results),
-        "training": training(results, found),
+        "training": training(results, items),
         "started": started(results),
         "replay": again,
     }

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.campaign.ledger import LedgerRow
 from reports.campaign.standing import Item, severity
+from reports.campaign.summary import CampaignSummary
 from reports.page import faults, trajectories
 from reports.page.figures import Figure
 from reports.results.files import number
@@ -44,9 +44,9 @@ def seal(
     return Seal(Verdict.NOT_RUN, "–", "nothing audited")
 
 
-def key_figures(results: Results, found: Sequence[Item], rows: Sequence[LedgerRow]) -> list[Figure]:
+def key_figures(results: Results, campaign: CampaignSummary) -> list[Figure]:
     """Cells, elements compared, the worst ratio that no divergence explains, and the time."""
-    counts = Counter(item.stands for item in found if not item.training)
+    counts, rows = Counter(item.stands for item in campaign.items if not item.training), campaign.ledger
     kinds = (
         (Verdict.BREAKS, "breaks" if counts[Verdict.BREAKS] == 1 else "break"),
         (Verdict.EXPLAINED, "breaks as listed" if counts[Verdict.EXPLAINED] == 1 else "break as listed"),

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.contract import AdapterError
-from reports.campaign.campaign import JOURNAL, adapter_infos, keyed_jobs, raise_without_divergences
+from reports.campaign.campaign import JOURNAL, adapter_infos, journal_header, keyed_jobs, raise_without_divergences
 from reports.campaign.shares import Share
 from reports.results import journal
 from reports.results.files import ResultsError
@@ -96,3 +96,15 @@ def test_every_job_is_in_one_share():
     alone = [job.keys for job in keyed_jobs(of, names)]
     shared = [[job.keys for job in keyed_jobs(of._replace(share=Share(k, 3)), names)] for k in (1, 2, 3)]
     assert [shared[i % 3][i // 3] for i in range(len(alone))] == alone
+
+
+@pytest.mark.parametrize("named", ["path", "module"])
+def test_an_adapter_that_is_changed_is_measured_anew(named, tmp_path, monkeypatch):
+    file = tmp_path / "own_engine.py"
+    spec = f"{file}:Own" if named == "path" else "own_engine:Own"
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for text in ("class Own: pass\n", "class Own: pass\n", "class Own: name = 'own'\n"):
+        file.write_text(text, encoding="utf-8")
+        digests.append(journal_header(request()._replace(combinations={spec: SOME}))["source"])
+    assert digests[0] == digests[1] != digests[2]
