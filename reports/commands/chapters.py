@@ -12,6 +12,7 @@ from rich.table import Table
 
 from reports.results import files
 from reports.results.environment import environment
+from reports.running.workers import SETTINGS
 from reports.text.console import say
 from reports.text.progress import progress
 
@@ -73,7 +74,8 @@ def chapter(
 
         measured = measure(folder, advance)
     seconds = time.perf_counter() - clock
-    results[name] = {**measured, "environment": environment({}, options.seed, started, seconds)}
+    about = environment({}, options.seed, started, seconds, {"threads of each worker": SETTINGS["OMP_NUM_THREADS"]})
+    results[name] = {**measured, "environment": about}
     files.write(path, files.dump(results))
     summary = summarise(measured)
     conclude(tables(summary), summary.lines, summary.sentence, path, seconds, console)

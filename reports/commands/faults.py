@@ -34,14 +34,14 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def faults(options: argparse.Namespace, console: Console) -> int:
     """Measure what the audit catches, on seeded faults and on honest engines."""
-    from reports.faults.measure import Request, measure  # loads torch and its compiler
+    from reports.faults.measure import FaultsRequest, measure  # loads torch and its compiler
 
     if "alarms" in options.only and not set(options.engines) & set(WITH_FUNCTIONS):
         raise UsageError(
             f"alarms are counted in {', '.join(WITH_FUNCTIONS)}, not in {', '.join(options.engines)}: "
             "name one of them, or leave alarms out of --only"
         )
-    request = Request(
+    request = FaultsRequest(
         options.engines, options.dtypes, options.seeds, options.cases, options.seed, options.only, options.workers
     )
 

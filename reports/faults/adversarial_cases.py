@@ -27,7 +27,7 @@ from reference.rounding import (
 )
 from reports.running.seeds import generator
 
-Draw = Callable[[np.random.Generator, Combination, Shape, str], Case]
+DrawCase = Callable[[np.random.Generator, Combination, Shape, str], Case]
 
 
 # --- kinds of draw
@@ -42,7 +42,7 @@ def ordinary(rng: np.random.Generator, names: Combination, shape: Shape, dtype: 
     return draw_case(rng, names, shape, dtype, usual=rng.random() < 0.5)
 
 
-def scaled(lowest: float, highest: float) -> Draw:
+def scaled(lowest: float, highest: float) -> DrawCase:
     """Ordinary weights times 2^k in every layer, k even between the two; not tempered, so that z goes anywhere."""
 
     def draw(rng: np.random.Generator, names: Combination, shape: Shape, dtype: str) -> Case:
@@ -168,7 +168,7 @@ class Kind(NamedTuple):
     """A kind of draw: its shape, how it draws, and whether |z| goes beyond what a campaign draws."""
 
     shape: Shape
-    draw: Draw
+    draw: DrawCase
     beyond: bool = False
 
 
@@ -201,8 +201,8 @@ def combination_of(kind: str, dtype: str, index: int) -> Combination:
 
 
 def case_of(seed: int, kind: str, dtype: str, index: int) -> Case:
-    """The Case of that index: the first that is drawn which has an answer in its format; raises Unanswerable."""
-    return drawn(seed, kind, dtype, index)[0]
+    """The Case of that index: the first drawn that has an answer in its format; raises Unanswerable."""
+    return draw_answerable(seed, kind, dtype, index)[0]
 
 
 MOST_DRAWS = 1000
@@ -212,14 +212,14 @@ class Unanswerable(ValueError):
     """A combination that has no answer in such a draw: log-softmax of one unit is 0, which has no direction."""
 
 
-def drawn(seed: int, kind: str, dtype: str, index: int) -> tuple[Case, int]:
-    """The Case of an index, and how many were drawn before it that have no answer."""
+def draw_answerable(seed: int, kind: str, dtype: str, index: int) -> tuple[Case, int]:
+    """The Case of an index, and how many were drawn before it that have no answer; raises Unanswerable."""
     rng = generator(seed, "alarms", kind, dtype, index)
     names, (shape, draw, _) = combination_of(kind, dtype, index), KINDS[kind]
     with np.errstate(all="ignore"):
-        for before in range(MOST_DRAWS):
+        for redraws in range(MOST_DRAWS):
             if answerable(case := draw(rng, names, shape, dtype)):
-                return case, before
+                return case, redraws
     raise Unanswerable(f"{', '.join(names)}: none of {MOST_DRAWS} draws of {kind!r} in {dtype} has an answer")
 
 

@@ -1,18 +1,18 @@
 """False alarms: honest engines over ordinary and adversarial Cases, where every finding that does not hold is counted.
 
-A Case is made from the seed, its kind of draw, its dtype and its index alone: `case_of` makes it again. A finding that
-does not hold is an alarm, unless a divergence (`reports/divergences/`) explains it: then it is a finding about the
+A Case follows from the seed, its kind of draw, its dtype and its index alone: `case_of` draws the same again. A finding
+that does not hold is an alarm, unless a divergence (`reports/divergences/`) explains it: then it is a finding about the
 framework, and is counted under the divergence's id.
 """
 
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -23,10 +23,11 @@ from reference.audit import Finding, MalformedTrace, audit, audit_composed
 from reference.case import Case
 from reference.cases import Shape
 from reference.network import trace as reference_trace
+from reports.divergences.explaining import explains
 from reports.divergences.known import SOFTPLUS_OVERFLOW
 from reports.divergences.measure import divergences
-from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_of, combination_of, drawn
-from reports.results.fault_records import Alarm, AlarmFinding, Alarms, CaseBreaks, Chunk, HonestRow
+from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, case_of, combination_of, draw_answerable
+from reports.results.fault_records import Alarm, AlarmFinding, Alarms, AuditedRange, CaseBreaks, HonestRow
 from reports.results.files import number
 from reports.results.journal import append, measured_with, opened, source
 from reports.results.records import Divergence, Element, Origin
@@ -37,10 +38,13 @@ from reports.running.tally import shortened
 SCHEMA = "backprop-parity/alarms/1"
 
 ENGINES = ("numpy", "torch-eager", "jax-jit")
-"""The honest engines; jax-whole compiles a program for every network."""
+"""The honest engines; jax-whole, which compiles a program for every network, is not among them."""
+
+THREADS = int(workers.SETTINGS["OMP_NUM_THREADS"])
+"""Threads of each worker, on which the order of a sum may depend."""
 
 
-# --- what is found in a Case
+# --- the findings of a Case
 
 
 def findings_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> list[Finding]:
@@ -56,61 +60,72 @@ def replay(spec: str, seed: int, kind: str, dtype: str, index: int, device: str 
     return findings_of(adapter, case_of(seed, kind, dtype, index), arithmetic_of(adapter, device))
 
 
-def broken(finding: Finding) -> AlarmFinding:
-    """A finding that does not hold, as it stands in the journal."""
+def finding_record(finding: Finding) -> AlarmFinding:
+    """A finding as it stands in the journal."""
     worst = None if finding.worst is None else cast(Element, asdict(finding.worst))
     return {"equation": finding.equation, "layer": finding.layer, "ratio": finding.ratio, "worst": worst}
 
 
-def breaks_of(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> tuple[list[Finding], list[AlarmFinding]]:
-    """The findings of a Case, and those of them that do not hold, or in their place why there is none."""
+def without_finding(reason: str) -> AlarmFinding:
+    """The record of why there is no finding."""
+    return {"equation": None, "layer": None, "ratio": None, "worst": None, "reason": reason}
+
+
+def examined(adapter: Adapter, case: Case, arithmetic: Arithmetic) -> tuple[list[Finding], list[AlarmFinding]]:
+    """The findings of a Case, and the records of those that do not hold; or the record of why there are none."""
     try:
-        found = findings_of(adapter, case, arithmetic)
+        findings = findings_of(adapter, case, arithmetic)
     except MalformedTrace as error:
         return [], [without_finding(f"malformed trace: {error}")]
     except FAILURES as error:
         return [], [without_finding(describe(error))]
-    return found, [broken(finding) for finding in found if not finding.holds] if found else [
-        without_finding("no finding")
-    ]
+    if not findings:
+        return [], [without_finding("no finding")]
+    return findings, [finding_record(finding) for finding in findings if not finding.holds]
 
 
-def without_finding(reason: str) -> AlarmFinding:
-    """In the place of a finding, why there is none."""
-    return {"equation": None, "layer": None, "ratio": None, "worst": None, "reason": reason}
+# --- the work
+
+
+class Portion(NamedTuple):
+    """So many Cases of a kind of draw, from an index on."""
+
+    kind: str
+    start: int
+    cases: int
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What a worker does in one go: Cases of one engine, dtype and shape; (kind, first index, how many) each."""
+class Workload:
+    """Work for one worker: Cases of one engine, dtype and shape, and the journal that they go into."""
 
     spec: str
     device: str
     dtype: str
     seed: int
-    stretches: tuple[tuple[str, int, int], ...]
-
-
-def run_turn(task: tuple[Turn, Path]) -> int:
-    """Audit so many Cases of each kind that the engine supports; each chunk becomes a line of the journal at once."""
-    turn, journal = task
-    adapter, audited = loaded(turn.spec, turn.device), 0
-    for kind, start, wanted in turn.stretches:
-        index, left = start, wanted
-        while left > 0 and index < start + PATIENCE * wanted + len(HIDDEN) * STRETCH:
-            chunk = run_chunk(adapter, turn, kind, index, left)
-            append(journal, dict(chunk))
-            index, left, audited = chunk["stop"], left - chunk["cases"], audited + chunk["cases"]
-    return audited
+    portions: tuple[Portion, ...]
+    journal: Path
 
 
 PATIENCE = 4
-"""Of so many Cases, and of all hidden activations, an engine supports at least one: else the kind stays short."""
+"""Indices tried for each Case wanted, beside a stretch of each hidden activation; then the kind stays short."""
 
 
-def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) -> Chunk:
-    """Cases from an index on, to the end of its stretch, or until so many were audited."""
-    began, arithmetic = time.perf_counter(), arithmetic_of(adapter, turn.device)
+def run(workload: Workload) -> int:
+    """Audit as many Cases of each kind as are wanted, adding a line to the journal for each range of them."""
+    adapter, audited = loaded(workload.spec, workload.device), 0
+    for kind, start, cases in workload.portions:
+        index, left = start, cases
+        while left > 0 and index < start + PATIENCE * cases + len(HIDDEN) * STRETCH:
+            line = audit_range(adapter, workload, kind, index, left)
+            append(workload.journal, line)
+            index, left, audited = line["stop"], left - line["cases"], audited + line["cases"]
+    return audited
+
+
+def audit_range(adapter: Adapter, workload: Workload, kind: str, start: int, most: int) -> AuditedRange:
+    """Audit Cases from an index on, to the end of its stretch, or until so many were audited."""
+    began, arithmetic = time.perf_counter(), arithmetic_of(adapter, workload.device)
     cases = numbers = redrawn = 0
     worst: tuple[float, str | None] = (0.0, None)
     breaks: list[CaseBreaks] = []
@@ -118,24 +133,25 @@ def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) 
     stop = start
     for stop in range(start + 1, (start // STRETCH + 1) * STRETCH + 1):
         try:
-            case, before = drawn(turn.seed, kind, turn.dtype, stop - 1)
+            case, redraws = draw_answerable(workload.seed, kind, workload.dtype, stop - 1)
         except Unanswerable as error:
             not_run[str(error)] += 1
             continue
         if (supported := adapter.supports(case)) is not True:
             not_run[str(supported)] += 1
             continue
-        found, bad = breaks_of(adapter, case, arithmetic)
-        if bad:
-            breaks.append({"index": stop - 1, "findings": bad})
+        findings, broken = examined(adapter, case, arithmetic)
+        if broken:
+            breaks.append({"index": stop - 1, "findings": broken})
         else:
-            worst = max(worst, *((finding.ratio, finding.equation) for finding in found), key=lambda pair: pair[0])
-        cases, redrawn, numbers = cases + 1, redrawn + before, numbers + sum(finding.elements for finding in found)
-        if cases == wanted:
+            worst = max(worst, *((finding.ratio, finding.equation) for finding in findings), key=lambda pair: pair[0])
+        cases, redrawn = cases + 1, redrawn + redraws
+        numbers += sum(finding.elements for finding in findings)
+        if cases == most:
             break
     return {
-        "engine": turn.spec,
-        "dtype": turn.dtype,
+        "engine": workload.spec,
+        "dtype": workload.dtype,
         "kind": kind,
         "start": start,
         "stop": stop,
@@ -154,49 +170,84 @@ def run_chunk(adapter: Adapter, turn: Turn, kind: str, start: int, wanted: int) 
 JOURNAL = "alarms.jsonl"
 
 
-def header(seed: int, device: str) -> dict[str, Any]:
-    """The first line of a journal: what its chunks depend on."""
-    about = {"schema": SCHEMA, "seed": seed, "device": device}
-    return {**about, "source": source(__name__), **measured_with()}
+class Header(TypedDict):
+    """The first line of a journal: what its ranges depend on."""
+
+    schema: str
+    seed: int
+    device: str
+    threads: int
+    source: str
+    versions: dict[str, str]
+    processor: str
 
 
-# --- the campaign
-
-Cell = tuple[str, str, str]
-"""Engine, dtype and kind."""
-
-MOST_IN_TURN = 5000
-"""Cases of one cell in one turn: turns of a cell follow one another, so that its indices leave no gap."""
-
-
-def quotas(specs: Sequence[str], dtypes: Sequence[str], cases: int) -> dict[Cell, int]:
-    """How many Cases each engine, dtype and kind gets; the first ones get one more where the division leaves some."""
-    cells = list(product(specs, dtypes, KINDS))
-    each, rest = divmod(cases, len(cells))
-    return {cell: each + (i < rest) for i, cell in enumerate(cells)}
+def header(seed: int, device: str) -> Header:
+    """The header of a journal that is begun now."""
+    return {
+        "schema": SCHEMA,
+        "seed": seed,
+        "device": device,
+        "threads": THREADS,
+        "source": source(__name__),
+        **measured_with(),
+    }
 
 
-def of_cell(chunks: Iterable[Chunk]) -> dict[Cell, list[Chunk]]:
-    """The chunks of each cell."""
-    found: dict[Cell, list[Chunk]] = {}
-    for chunk in chunks:
-        found.setdefault((chunk["engine"], chunk["dtype"], chunk["kind"]), []).append(chunk)
-    return found
+# --- what is left to do
+
+Stratum = tuple[str, str, str]
+"""Engine, dtype and kind of draw: the Cases are spread evenly over all of them."""
+
+MOST_AT_ONCE = 5000
+"""Cases of one stratum in a workload at most; its workloads follow one another, so that its indices have no gap."""
 
 
-def turns(wanted: dict[Cell, int], chunks: Iterable[Chunk], device: str, seed: int) -> Iterator[Turn]:
-    """What is left to do: a turn for each engine, dtype and shape, as a worker compiles for these once."""
-    done = of_cell(chunks)
-    left: dict[tuple[str, str, Shape], list[tuple[str, int, int]]] = {}
-    for (spec, dtype, kind), quota in wanted.items():
-        before = done.get((spec, dtype, kind), [])
-        missing = quota - sum(chunk["cases"] for chunk in before)
-        start = max((chunk["stop"] for chunk in before), default=0)
-        if missing > 0:
-            stretch = kind, start, min(missing, MOST_IN_TURN)
-            left.setdefault((spec, dtype, KINDS[kind].shape), []).append(stretch)
-    for (spec, dtype, _), stretches in left.items():
-        yield Turn(spec, device, dtype, seed, tuple(stretches))
+def quotas(specs: Sequence[str], dtypes: Sequence[str], cases: int) -> dict[Stratum, int]:
+    """How many Cases each stratum gets; where the division leaves some, the first ones get one more."""
+    strata = list(product(specs, dtypes, KINDS))
+    each, rest = divmod(cases, len(strata))
+    return {stratum: each + (i < rest) for i, stratum in enumerate(strata)}
+
+
+def by_stratum(ranges: Iterable[AuditedRange]) -> dict[Stratum, list[AuditedRange]]:
+    """The ranges of each stratum."""
+    groups: dict[Stratum, list[AuditedRange]] = {}
+    for each in ranges:
+        groups.setdefault((each["engine"], each["dtype"], each["kind"]), []).append(each)
+    return groups
+
+
+def cases_left(quota: Mapping[Stratum, int], ranges: Iterable[AuditedRange]) -> dict[Stratum, int]:
+    """How many Cases of each stratum are not yet audited."""
+    done = by_stratum(ranges)
+    return {
+        stratum: max(0, cases - sum(each["cases"] for each in done.get(stratum, ())))
+        for stratum, cases in quota.items()
+    }
+
+
+def workloads(
+    quota: Mapping[Stratum, int], ranges: Sequence[AuditedRange], device: str, seed: int, journal: Path
+) -> Iterator[Workload]:
+    """The work that is left, by engine, dtype and shape, as an engine that compiles does so once for these."""
+    done = by_stratum(ranges)
+    portions: dict[tuple[str, str, Shape], list[Portion]] = {}
+    for (spec, dtype, kind), left in cases_left(quota, ranges).items():
+        start = max((each["stop"] for each in done.get((spec, dtype, kind), ())), default=0)
+        if left:
+            portion = Portion(kind, start, min(left, MOST_AT_ONCE))
+            portions.setdefault((spec, dtype, KINDS[kind].shape), []).append(portion)
+    for (spec, dtype, _), of_shape in portions.items():
+        yield Workload(spec, device, dtype, seed, tuple(of_shape), journal)
+
+
+def cost(workload: Workload) -> tuple[bool, int]:
+    """Sorts workloads by how long they take: an engine that compiles takes longer than any other, then many Cases."""
+    return workload.spec.startswith("jax"), sum(portion.cases for portion in workload.portions)
+
+
+# --- the whole
 
 
 def measure(
@@ -212,85 +263,76 @@ def measure(
 ) -> Alarms:
     """Audit so many Cases, spread evenly over engines, dtypes and kinds, and count what does not hold.
 
-    What the journal in the folder has is not run again. `progress` is told how many are audited, of how many; `tell` is
-    given notices. Raises ResultsError for a journal of another campaign, CampaignError where a worker dies.
+    What the journal in the folder has is not audited again. `progress` gets how many are done, of how many; `tell` gets
+    notices. Raises ResultsError for a journal of another measurement, CampaignError where a worker dies.
     """
-    began, journal, wanted = time.perf_counter(), folder / JOURNAL, quotas(specs, dtypes, cases)
-    chunks = cast(list[Chunk], opened(journal, first := header(seed, device), tell))
-    rows: list[Divergence] = []
-    short = -1
-    while (left := missing(wanted, chunks)) not in (0, short):
-        short = left
+    began, journal, quota = time.perf_counter(), folder / JOURNAL, quotas(specs, dtypes, cases)
+    first = header(seed, device)
+    ranges = cast(list[AuditedRange], opened(journal, first, tell))
+    before = -1
+    while (left := sum(cases_left(quota, ranges).values())) not in (0, before):
+        before = left
 
         def count(audited: int) -> None:
             nonlocal left
             left -= audited
             progress(cases - left, cases)
 
-        ordered = sorted(turns(wanted, chunks, device, seed), key=costly, reverse=True)
-        workers.each(run_turn, [(turn, journal) for turn in ordered], processes, count)
-        chunks = cast(list[Chunk], opened(journal, first, tell))
-    departing = sorted({chunk["dtype"] for chunk in chunks if chunk["breaks"]})
-    for of_dtype in workers.each(rows_of, [(tuple(specs), device, dtype) for dtype in departing], processes):
-        rows += of_dtype
-    kept = [chunk for cell, found in of_cell(chunks).items() if cell in wanted for chunk in found]
-    return summary(kept, rows, seed) | {"seconds": round(time.perf_counter() - began, 1)}
+        longest_first = sorted(workloads(quota, ranges, device, seed, journal), key=cost, reverse=True)
+        workers.each(run, longest_first, processes, count)
+        ranges = cast(list[AuditedRange], opened(journal, first, tell))
+    departing = sorted({each["dtype"] for each in ranges if each["breaks"]})
+    tables = workers.each(divergences_in, [(tuple(specs), device, dtype) for dtype in departing], processes)
+    rows = [row for table in tables for row in table]
+    wanted = [each for stratum, of_stratum in by_stratum(ranges).items() if stratum in quota for each in of_stratum]
+    return alarms_of(wanted, rows, seed) | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def rows_of(task: tuple[tuple[str, ...], str, str]) -> list[Divergence]:
-    """The table of divergences in one dtype, in a worker."""
-    specs, device, dtype = task
+def divergences_in(argument: tuple[tuple[str, ...], str, str]) -> list[Divergence]:
+    """The table of divergences of engines on a device in one dtype, in a worker."""
+    specs, device, dtype = argument
     return divergences(specs, device, [dtype])
 
 
-def missing(wanted: dict[Cell, int], chunks: Iterable[Chunk]) -> int:
-    """How many Cases are not yet audited."""
-    done = of_cell(chunks)
-    return sum(max(0, quota - sum(chunk["cases"] for chunk in done.get(cell, []))) for cell, quota in wanted.items())
+# --- alarms, and what is explained
 
 
-def costly(turn: Turn) -> tuple[bool, int]:
-    """What takes long, and is to begin first: engines that compile, and many Cases."""
-    return turn.spec.startswith("jax"), sum(wanted for _, _, wanted in turn.stretches)
-
-
-# --- what is said of all chunks
-
-
-def summary(chunks: Sequence[Chunk], rows: Sequence[Divergence], seed: int) -> Alarms:
-    """The counts, every alarm, and what the divergences explain."""
+def alarms_of(ranges: Sequence[AuditedRange], rows: Sequence[Divergence], seed: int) -> Alarms:
+    """The counts over ranges of Cases, every alarm, and what the rows of divergences explain."""
     alarms: list[Alarm] = []
     explained = Counter[str]()
     not_run = Counter[tuple[str, str]]()
     by: list[HonestRow] = []
-    for (engine, dtype, kind), found in of_cell(chunks).items():
+    for (engine, dtype, kind), of_stratum in by_stratum(ranges).items():
         here: list[Alarm] = []
-        for chunk in found:
-            for item in chunk["breaks"]:
+        for each in of_stratum:
+            for case in each["breaks"]:
                 with np.errstate(all="ignore"):
-                    unexplained, named = judged(item["findings"], rows, engine, (seed, kind, dtype, item["index"]))
-                explained.update(named)
-                here += [alarm(finding, engine, dtype, kind, item["index"], seed) for finding in unexplained]
-            not_run.update({(engine, reason): n for reason, n in chunk["not_run"].items()})
-        worst = max((chunk["worst"] for chunk in found), key=lambda pair: pair[0])
+                    unexplained, ids = explain_findings(
+                        case["findings"], rows, engine, (seed, kind, dtype, case["index"])
+                    )
+                explained.update(ids)
+                here += [alarm(finding, engine, dtype, kind, case["index"], seed) for finding in unexplained]
+            not_run.update({(engine, reason): n for reason, n in each["not_run"].items()})
+        worst = max((each["worst"] for each in of_stratum), key=lambda pair: pair[0])
         by.append(
             {
                 "engine": engine,
                 "dtype": dtype,
                 "kind": kind,
-                "cases": sum(c["cases"] for c in found),
-                "numbers": sum(c["numbers"] for c in found),
-                "redrawn": sum(c["redrawn"] for c in found),
+                "cases": sum(each["cases"] for each in of_stratum),
+                "numbers": sum(each["numbers"] for each in of_stratum),
+                "redrawn": sum(each["redrawn"] for each in of_stratum),
                 "worst": shortened(number(worst[0])),
                 "equation": worst[1],
                 "alarms": len(here),
-                "seconds": round(sum(c["seconds"] for c in found), 1),
+                "seconds": round(sum(each["seconds"] for each in of_stratum), 1),
             }
         )
         alarms += here
     return {
-        "cases": sum(item["cases"] for item in by),
-        "numbers": sum(item["numbers"] for item in by),
+        "cases": sum(row["cases"] for row in by),
+        "numbers": sum(row["numbers"] for row in by),
         "alarms": alarms,
         "explained": {"findings": explained.total(), "rows": dict(explained.most_common())},
         "not_run": [{"engine": e, "reason": reason, "cases": n} for (e, reason), n in not_run.most_common()],
@@ -298,65 +340,62 @@ def summary(chunks: Sequence[Chunk], rows: Sequence[Divergence], seed: int) -> A
     }
 
 
-Place = tuple[int, str, str, int]
-"""Seed, kind, dtype and index of a Case."""
+CaseKey = tuple[int, str, str, int]
+"""What a Case is drawn from: seed, kind of draw, dtype and index."""
 
 
-def judged(
-    findings: Sequence[AlarmFinding], rows: Sequence[Divergence], engine: str, place: Place
+def explain_findings(
+    findings: Sequence[AlarmFinding], rows: Sequence[Divergence], engine: str, key: CaseKey
 ) -> tuple[list[AlarmFinding], list[str]]:
     """The findings of one Case that no divergence explains, and the ids of the rows that explain the others.
 
-    A finding with an operand that is not a number, or infinite, is the consequence of the one before it, where that is
+    A finding with an operand that is infinite, or not a number, is the consequence of the one before it, where that is
     explained.
     """
-    hidden, output, loss = combination_of(*place[1:])
-    origin: Origin = {"engine": engine, "dtype": place[2], "hidden": hidden, "output": output, "loss": loss}
-    unexplained, named, before = [], [], None
+    _, kind, dtype, index = key
+    hidden, output, loss = combination_of(kind, dtype, index)
+    origin: Origin = {"engine": engine, "dtype": dtype, "hidden": hidden, "output": output, "loss": loss}
+    unexplained, ids, before = [], [], None
     for finding in findings:
-        row = before
-        if finite(finding):
-            row = explanation(rows, origin, finding, place)
+        row = explanation(rows, origin, finding, key) if finite(finding) else before
         if row is None:
             unexplained.append(finding)
         else:
-            named.append(row)
+            ids.append(row)
             before = row
-    return unexplained, named
+    return unexplained, ids
 
 
 def finite(finding: AlarmFinding) -> bool:
-    """Whether there is a number that it should be, and one that it may be off by: its operands are numbers then."""
+    """Whether what is expected and what is allowed are numbers, as they are where the operands are."""
     if (worst := finding["worst"]) is None:
         return True
     return bool(np.isfinite([number(worst["expected"]), number(worst["allowed"])]).all())
 
 
-def explanation(rows: Sequence[Divergence], origin: Origin, finding: AlarmFinding, place: Place) -> str | None:
+def explanation(rows: Sequence[Divergence], origin: Origin, finding: AlarmFinding, key: CaseKey) -> str | None:
     """The id of the row that explains a finding, by the rule of a campaign, or None.
 
     Where z goes beyond what a campaign draws, a departure that is listed within may be larger, as torch's CELU is the
     farther off the larger |z| is; and what is listed beyond alone explains where the Case goes there.
     """
-    from reports.divergences.explaining import explains
-
     if finding["equation"] is None:
         return None
-    if softplus_overflows(origin, finding, place):
+    if softplus_overflows(origin, finding, key):
         return SOFTPLUS_OVERFLOW.identity(origin["dtype"])
-    if (row := explains(rows, origin, finding)) is not None or not KINDS[place[1]].beyond:
+    if (row := explains(rows, origin, finding)) is not None or not KINDS[key[1]].beyond:
         return row
     larger = [cast(Divergence, {**row, "departure": dict.fromkeys(row.get("departure", ()), np.inf)}) for row in rows]
     if (row := explains(larger, origin, finding)) is not None:
         return row
-    z = reference_trace(case_of(*place)).z
+    z = reference_trace(case_of(*key)).z
     assert z is not None
     size = max(float(np.abs(array).max()) for array in z.values())
-    near = [cast(Divergence, {**row, "ordinary": True}) for row in larger if begins(row) <= size * NEAR]
-    return explains(near, origin, finding)
+    reached = [cast(Divergence, {**row, "ordinary": True}) for row in larger if begins(row) <= size * NEAR]
+    return explains(reached, origin, finding)
 
 
-def softplus_overflows(origin: Origin, finding: AlarmFinding, place: Place) -> bool:
+def softplus_overflows(origin: Origin, finding: AlarmFinding, key: CaseKey) -> bool:
     """Whether a finding is the overflow of torch's softplus, SOFTPLUS_OVERFLOW."""
     last = finding["equation"] == "9"
     function = origin["output"] if last else origin["hidden"]
@@ -366,7 +405,7 @@ def softplus_overflows(origin: Origin, finding: AlarmFinding, place: Place) -> b
         return False
     if not np.isinf(number(worst["observed"])):
         return False
-    case = case_of(*place)
+    case = case_of(*key)
     trace, at = reference_trace(case), tuple(worst["index"])
     assert trace.z is not None and trace.a is not None and trace.delta is not None  # noqa: PT018
     g = case.criterion.derivative(trace.a[l], case.y) if last else trace.delta[l + 1] @ case.W[l + 1]
@@ -375,18 +414,18 @@ def softplus_overflows(origin: Origin, finding: AlarmFinding, place: Place) -> b
 
 
 NEAR = 4.0
-"""A departure begins up to so many times nearer to 0 than where it is asked for: z² overflows at half of 2 √largest."""
+"""A departure may begin so many times nearer to 0 than where it is listed: z² overflows at half of 2 √largest."""
 
 
 def begins(row: Divergence) -> float:
     """The smallest of the inputs that a row and its note name, each by its largest |z|, infinite at infinity."""
     inputs = re.findall(r"z = \[?([^\],;]+(?:, [^\],;=]+)*)", f"{row['input']}; {row['note']}")
     sizes = [re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.partition(" and ")[0]) for text in inputs]
-    return min((max(abs(float(size)) for size in found) for found in sizes if found), default=np.inf)
+    return min((max(abs(float(size)) for size in of_input) for of_input in sizes if of_input), default=np.inf)
 
 
 def alarm(finding: AlarmFinding, engine: str, dtype: str, kind: str, index: int, seed: int) -> Alarm:
-    """A false alarm, and how to see it again."""
+    """The record of a false alarm, with the call that shows it again."""
     return {
         "engine": engine,
         "dtype": dtype,

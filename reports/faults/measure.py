@@ -1,21 +1,22 @@
 """Measures what the audit catches: seeded faults, beside other checkers, its false alarms and its limits."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Any, NamedTuple, cast
 
 from adapters.faults.networks import NETWORKS
 from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault
-from reports.results.fault_records import FaultsChapter, PanelFault
+from reports.results.fault_records import FaultsChapter, FaultsRequestRecord, PanelFault, SmallestRow
 from reports.running import workers
 
 COMPILERS = ("c++", "g++", "clang++")
-"""One of these is what torch.compile makes its programs with."""
+"""torch.compile needs one of these to build its programs."""
 
 
-class Request(NamedTuple):
-    """What is asked for."""
+class FaultsRequest(NamedTuple):
+    """What is asked for: engines, formats, draws of each fault, honest Cases, the parts to measure, and processes."""
 
     engines: tuple[str, ...]
     dtypes: tuple[str, ...]
@@ -26,17 +27,33 @@ class Request(NamedTuple):
     workers: int
 
 
+class Work(NamedTuple):
+    """A piece of a part: run(argument) gives some of its records."""
+
+    part: str
+    run: Callable[[Any], Sequence[Any]]
+    argument: Any
+
+
 def measure(
-    request: Request, folder: Path, progress: Callable[[int, int, str], None], tell: Callable[[str], None]
+    request: FaultsRequest, folder: Path, progress: Callable[[int, int, str], None], tell: Callable[[str], None]
 ) -> FaultsChapter:
-    """All that is asked for, as it stands in results.json; `progress` is told what is done, of how much."""
-    engines, notices = able(request.engines)
+    """The chapter of results.json; `progress` gets how much is done, of how much, and of which part."""
+    engines, notices = runnable(request.engines)
     for line in notices:
         tell(line)
-    records = in_workers(request, engines, progress)
-    chapter: dict[str, Any] = {"request": request._asdict(), "panel": panel(), "not_run": notices, **records}
-    if "beside" in records:
-        chapter["beside"] = checkers.table(records["beside"])
+    chapter: FaultsChapter = {
+        "request": cast(FaultsRequestRecord, request._asdict()),
+        "panel": panel(),
+        "not_run": notices,
+    }
+    records = run_all(list(work_of(request, engines)), request.workers, progress)
+    if "matrix" in request.parts:
+        chapter["matrix"] = records["matrix"]
+    if "beside" in request.parts:
+        chapter["beside"] = checkers.checker_rows(records["beside"])
+    if "smallest" in request.parts:
+        chapter["smallest"] = records["smallest"]
     if "alarms" in request.parts:
         chapter["alarms"] = false_alarms.measure(
             [engine for engine in engines if engine in false_alarms.ENGINES],
@@ -49,45 +66,52 @@ def measure(
             lambda done, total: progress(done, total, "honest cases"),
             tell,
         )
-    return cast(FaultsChapter, chapter)
+    return chapter
 
 
-def in_workers(
-    request: Request, engines: Sequence[str], progress: Callable[[int, int, str], None]
-) -> dict[str, list[Any]]:
-    """The records of the parts that are asked for but the false alarms, in the order of their tasks."""
-    tasks: dict[str, list[Any]] = {
-        "matrix": list(kill_matrix.tasks(engines, request.dtypes, request.seeds)),
-        "beside": list(checkers.tasks(request.seeds)),
-        "smallest": [(request.seed, dtype) for dtype in request.dtypes],
-    }
-    wanted = [(part, task) for part in tasks if part in request.parts for task in tasks[part]]
+def work_of(request: FaultsRequest, engines: Sequence[str]) -> Iterator[Work]:
+    """The work for all parts but the false alarms, which keep a journal."""
+    if "matrix" in request.parts:
+        for planting in kill_matrix.plantings(engines, request.dtypes, request.seeds):
+            yield Work("matrix", kill_matrix.run, planting)
+    if "beside" in request.parts:
+        for examination in checkers.examinations(request.seeds):
+            yield Work("beside", checkers.run, examination)
+    if "smallest" in request.parts:
+        for dtype in request.dtypes:
+            yield Work("smallest", smallest_rows, (request.seed, dtype))
+
+
+def smallest_rows(argument: tuple[int, str]) -> list[SmallestRow]:
+    """The smallest detectable faults of a seed and format."""
+    seed, dtype = argument
+    return smallest_fault.measure(seed, [dtype])
+
+
+def run_all(
+    work: Sequence[Work], processes: int, progress: Callable[[int, int, str], None]
+) -> defaultdict[str, list[Any]]:
+    """The records of each part, in the order of its work; done in worker processes."""
     done = 0
 
-    def count(result: tuple[str, list[Any]]) -> None:
+    def count(result: tuple[str, Sequence[Any]]) -> None:
         nonlocal done
         done += 1
-        progress(done, len(wanted), result[0])
+        progress(done, len(work), result[0])
 
-    records: dict[str, list[Any]] = {part: [] for part in tasks if part in request.parts}
-    for part, of_task in workers.each(run, wanted, request.workers, count):
-        records[part] += of_task
+    records: defaultdict[str, list[Any]] = defaultdict(list)
+    for part, some in workers.each(run, work, processes, count):
+        records[part] += some
     return records
 
 
-def run(task: tuple[str, Any]) -> tuple[str, list[Any]]:
-    """A part, and the records of one task of it, in a worker."""
-    part, of = task
-    if part == "matrix":
-        return part, kill_matrix.run(of)
-    if part == "beside":
-        return part, checkers.run(of)
-    seed, dtype = of
-    return part, [*smallest_fault.measure(seed, [dtype])]
+def run(work: Work) -> tuple[str, Sequence[Any]]:
+    """The part and the records of a piece of work, in a worker."""
+    return work.part, work.run(work.argument)
 
 
-def able(engines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The engines that can run here, and why the others cannot."""
+def runnable(engines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The engines that can run here, and a line for each that cannot."""
     if "torch-compile" in engines and not any(map(which, COMPILERS)):
         reason = f"torch-compile is not run: it wants a C++ compiler, one of {', '.join(COMPILERS)}"
         return [engine for engine in engines if engine != "torch-compile"], [reason]

@@ -80,6 +80,7 @@ class Grid:
     scale: int = 1
 
     def nearest(self, values: Array) -> Array:
+        """The values, rounded to the grid."""
         return self.scale * rounded(values / self.scale, self.dtype)
 
     def next(self, values: Array, direction: Array) -> Array:
@@ -98,9 +99,9 @@ def perturbed(observed: Array, signs: Array, epsilon: float, grid: Grid) -> Arra
 
 
 def critical(observed: Array, expected: Array, allowed: Array, signs: Array, grid: Grid) -> Array:
-    """The ε of each element at which `perturbed` leaves expected ± allowed; infinite for one that does not move.
+    """The ε of each element at which `perturbed` leaves expected ± allowed; infinite for an element that stays.
 
-    Raises MeasurementError where an observed number is outside already, is none of the grid, or is near the largest.
+    Raises MeasurementError where an observed number is outside already, is not one of the grid, or is near the largest.
     """
     require(bool(observed.any()), "is zero everywhere")
     require(not outside(observed, expected, allowed).any(), "is flagged before anything is wrong")
@@ -119,24 +120,25 @@ def critical(observed: Array, expected: Array, allowed: Array, signs: Array, gri
 
 
 def outside(observed: Array, expected: Array, allowed: Array) -> Any:
-    """Whether the ratio exceeds 1, in the audit's own arithmetic; a NaN does."""
+    """Whether the ratio exceeds 1, in the audit's own arithmetic; NaN does."""
     return ~(np.abs(observed - expected) / allowed <= 1)
 
 
 def require(holds: bool, what: str) -> None:
+    """Raise MeasurementError with what an honest array should not be, unless it holds."""
     if not holds:
         raise MeasurementError(f"an honest array {what}")
 
 
-# --- what an honest engine reports
+# --- one step of an honest engine
 
-Measured = tuple[str, int, Array, Array, Array]
-"""A check of the audit, all of it arrays: equation, layer, observed, expected, allowed."""
+ArrayCheck = tuple[str, int, Array, Array, Array]
+"""A check of the audit: equation, layer, and as arrays what is observed, expected and allowed."""
 
 
 @dataclass(frozen=True)
-class Honest:
-    """One step of an engine on a drawn Case, and its vjp of every layer: cotangent, and its three products."""
+class HonestStep:
+    """One step of an engine on a drawn Case, and its vjp of every layer: a cotangent and its three products."""
 
     engine: str
     arithmetic: Arithmetic
@@ -145,8 +147,8 @@ class Honest:
     vjps: dict[int, tuple[Array, tuple[Array, Array, Array]]]
 
 
-def draw(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.Generator) -> Honest:
-    """A Case, and what the engine makes of it."""
+def draw_step(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.Generator) -> HonestStep:
+    """One step of an engine on a drawn Case, and its vjps; raises MeasurementError where it lacks the network."""
     case = draw_case(rng, combination, SHAPE, dtype)
     if (reason := adapter.supports(case)) is not True:
         raise MeasurementError(f"engine {adapter.name!r} cannot be measured: {reason}")
@@ -155,38 +157,41 @@ def draw(adapter: Adapter, combination: Combination, dtype: str, rng: np.random.
     vjp, vjps = cast(LayerVjp, adapter).layer_vjp, {}
     for l in case.layers:
         cotangent = rounded(rng.normal(size=(case.samples, case.widths[l])), dtype)
-        vjps[l] = cotangent, vjp(case, l, before(case, step, l), cotangent)
-    return Honest(adapter.name, arithmetic_of(adapter), case, step, vjps)
+        vjps[l] = cotangent, vjp(case, l, layer_input(case, step, l), cotangent)
+    return HonestStep(adapter.name, arithmetic_of(adapter), case, step, vjps)
 
 
-def before(case: Case, step: Step, layer: int) -> Array:
+def layer_input(case: Case, step: Step, layer: int) -> Array:
     """z^{l-1}; z^0 is x."""
     z, _, _ = audit.opened(case, step.trace)
     return z[layer - 1] if layer > 1 else case.x
 
 
 @audit.quiet
-def checks(honest: Honest) -> list[Measured]:
+def checks(honest: HonestStep) -> list[ArrayCheck]:
     """Every check of `MEASURED` in every layer."""
     case, step = honest.case, honest.step
     r = rd.rounding(case.dtype, honest.arithmetic)
-    found = [
+    every_check = [
         *audit.local(case, step.trace, r),
         *audit.updated(case, step.trace, step.new_W, step.new_b, LEARNING_RATE, rd.rounding(case.dtype)),
         *audit.composed(case, step.trace, r),
         *(check for l in case.layers for check in audit.jacobian(case, step.trace, l, *honest.vjps[l], r)),
     ]
-    return [(equation, l, *(np.asarray(o), np.asarray(e), np.asarray(allowed))) for equation, l, o, e, allowed in found]
+    return [
+        (equation, l, *(np.asarray(o), np.asarray(e), np.asarray(allowed)))
+        for equation, l, o, e, allowed in every_check
+    ]
 
 
-def grid(honest: Honest, equation: str) -> Grid:
-    """What the engine's array holds: δ is N times what its autodiff gives; the engine `numpy` computes δ itself."""
+def grid(honest: HonestStep, equation: str) -> Grid:
+    """The numbers that the engine's array can hold: δ is N times what its autodiff gives, but in `numpy` δ itself."""
     averaged = FIELDS.get(equation) == "delta" and honest.engine != "numpy"
     return Grid(honest.case.dtype, honest.case.samples if averaged else 1)
 
 
-def reporting(honest: Honest, equation: str, layer: int, array: Array) -> Honest:
-    """The same with another array in the place that the equation is about."""
+def reporting(honest: HonestStep, equation: str, layer: int, array: Array) -> HonestStep:
+    """The same step, reporting another array where the equation looks."""
     if equation in JACOBIAN:
         of = differentiated(equation, layer)
         cotangent, products = honest.vjps[of]
@@ -209,15 +214,15 @@ def differentiated(equation: str, layer: int) -> int:
     return layer + 1 if equation == "13" else layer
 
 
-def flagged(honest: Honest, equation: str, layer: int) -> bool:
+def flagged(honest: HonestStep, equation: str, layer: int) -> bool:
     """Whether the audit itself finds that the equation does not hold in that layer."""
-    found = [f for f in audited(honest, equation, layer) if (f.equation, f.layer) == (equation, layer)]
-    require(len(found) == 1, f"has {len(found)} findings of ({equation}) in layer {layer}, but should have one")
-    return not found[0].holds
+    findings = [f for f in audited(honest, equation, layer) if (f.equation, f.layer) == (equation, layer)]
+    require(len(findings) == 1, f"has {len(findings)} findings of ({equation}) in layer {layer}, but should have one")
+    return not findings[0].holds
 
 
-def audited(honest: Honest, equation: str, layer: int) -> list[Finding]:
-    """The audit that checks the equation."""
+def audited(honest: HonestStep, equation: str, layer: int) -> list[Finding]:
+    """The findings of the audit that checks the equation."""
     case, step, arithmetic = honest.case, honest.step, honest.arithmetic
     if equation in UPDATE:
         return audit.audit_update(case, step.trace, step.new_W, step.new_b, LEARNING_RATE)
@@ -244,7 +249,7 @@ SIGNS: dict[str, Callable[[Array, np.random.Generator], Array]] = {"one": one, "
 
 
 @audit.quiet
-def smallest(check: Measured, signs: Array, grid: Grid) -> tuple[float, float]:
+def smallest(check: ArrayCheck, signs: Array, grid: Grid) -> tuple[float, float]:
     """The critical ε of a fault, and the smallest allowed/|expected| of the elements that it changes: ∞ for a 0."""
     _, _, observed, expected, allowed = check
     epsilon = critical(observed, expected, allowed, signs, grid).min()
@@ -253,7 +258,7 @@ def smallest(check: Measured, signs: Array, grid: Grid) -> tuple[float, float]:
     return float(epsilon), float(floor.min())
 
 
-def verify(honest: Honest, check: Measured, signs: Array, epsilon: float) -> None:
+def verify(honest: HonestStep, check: ArrayCheck, signs: Array, epsilon: float) -> None:
     """Raise MeasurementError unless the audit flags a little more than ε and does not flag a little less."""
     equation, layer, observed, _, _ = check
     for factor, expected in ((1 + MARGIN, True), (1 - MARGIN, False)):
@@ -302,7 +307,7 @@ def rows_of(
     }
     for i in range(draws):
         rng = np.random.default_rng([*seed, i])
-        honest = draw(adapter, combination, dtype, rng)
+        honest = draw_step(adapter, combination, dtype, rng)
         for equation, elements, pair in critical_in_drawn_layers(honest, equations, rng, i < VERIFIED):
             pairs[equation, elements].append(pair)
     for equation in equations:
@@ -319,7 +324,7 @@ def rows_of(
 
 
 def critical_in_drawn_layers(
-    honest: Honest, equations: Sequence[str], rng: np.random.Generator, verified: bool
+    honest: HonestStep, equations: Sequence[str], rng: np.random.Generator, verified: bool
 ) -> Iterator[tuple[str, str, tuple[float, float]]]:
     """Equation, elements, and the critical ε and floor of a fault in them, for each equation in a drawn layer."""
     all_checks = checks(honest)

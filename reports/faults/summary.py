@@ -137,10 +137,10 @@ def summarise(chapter: FaultsChapter) -> Summary:
 def matrix(cells: Sequence[MatrixCell]) -> Matrix:
     """The sums of a kill matrix."""
     return Matrix(
-        faults(cells),
+        fault_count(cells),
         tally(cells),
-        {engine: sums for (engine,), sums in by(cells, "engine").items()},
-        by(cells, "engine", "dtype", "stage"),
+        {engine: sums for (engine,), sums in tally_by(cells, "engine").items()},
+        tally_by(cells, "engine", "dtype", "stage"),
         tuple(cell for cell in cells if cell["missed"]),
         tuple(cell for cell in cells if cell["elsewhere"]),
     )
@@ -157,7 +157,7 @@ def tally(cells: Iterable[MatrixCell]) -> Tally:
     )
 
 
-def by(cells: Iterable[MatrixCell], *keys: str) -> dict[tuple[str, ...], Tally]:
+def tally_by(cells: Iterable[MatrixCell], *keys: str) -> dict[tuple[str, ...], Tally]:
     """The sums by some fields of the cells, in the order in which they appear."""
     groups: dict[tuple[str, ...], list[MatrixCell]] = {}
     for cell in cells:
@@ -173,7 +173,7 @@ def holds(chapter: FaultsChapter) -> bool:
         parts.append(tally(chapter["matrix"]).holds and not short_of(chapter["matrix"]))
     if "alarms" in chapter:
         honest = chapter["alarms"]
-        parts.append(honest["cases"] > 0 and not honest["alarms"] and not silent(honest))
+        parts.append(honest["cases"] > 0 and not honest["alarms"] and not without_numbers(honest))
     if "beside" in chapter:
         parts.append(any(map(flawless, chapter["beside"])))
     if "smallest" in chapter:
@@ -188,10 +188,10 @@ def decided(chapter: FaultsChapter) -> bool:
 
 def short_of(cells: Iterable[MatrixCell]) -> dict[str, Tally]:
     """The engines in which not enough is killed or localised."""
-    return {engine: sums for (engine,), sums in by(cells, "engine").items() if not sums.holds}
+    return {engine: sums for (engine,), sums in tally_by(cells, "engine").items() if not sums.holds}
 
 
-def silent(honest: Alarms) -> list[str]:
+def without_numbers(honest: Alarms) -> list[str]:
     """The engines and formats in which nothing was compared, though it was tried."""
     if not honest["by"]:
         return ["any engine"]
@@ -202,8 +202,8 @@ def flawless(row: CheckerRow) -> bool:
     """Whether a row is the audit's, and it kills every fault in every draw and refuses nothing honest."""
     killed, refused = row["killed"].values(), row["false_alarms"].values()
     caught = bool(killed) and all(0 < stage["draws"] == stage["of_draws"] for stage in killed)
-    quiet = bool(refused) and all(0 == stage["draws"] < stage["of_draws"] for stage in refused)
-    return row["rule"] == AUDIT and caught and quiet
+    accepted = bool(refused) and all(0 == stage["draws"] < stage["of_draws"] for stage in refused)
+    return row["rule"] == AUDIT and caught and accepted
 
 
 def sentence(chapter: FaultsChapter) -> str:
@@ -212,7 +212,7 @@ def sentence(chapter: FaultsChapter) -> str:
     if "matrix" in chapter:
         cells = chapter["matrix"]
         sums, engines = tally(cells), listing(list(dict.fromkeys(cell["engine"] for cell in cells)))
-        killed = f"{sums.claimed_killed:,} of {sums.claimed:,} draws of {counted(faults(cells), 'seeded fault')}"
+        killed = f"{sums.claimed_killed:,} of {sums.claimed:,} draws of {counted(fault_count(cells), 'seeded fault')}"
         parts.append(
             f"{killed} that exceed the precision are killed in {engines or 'no engine'}, "
             f"{share(sums.localised, sums.killed)} of what is killed is localised"
@@ -224,7 +224,7 @@ def sentence(chapter: FaultsChapter) -> str:
     if "alarms" in chapter:
         honest = chapter["alarms"]
         parts.append(f"{counted(len(honest['alarms']), 'false alarm')} in {counted(honest['cases'], 'honest case')}")
-        if idle := silent(honest):
+        if idle := without_numbers(honest):
             parts.append(f"nothing was compared in {listing(idle)}")
     if "beside" in chapter and not any(map(flawless, chapter["beside"])):
         parts.append("beside other checkers, the audit misses a fault or refuses an honest engine")
@@ -233,7 +233,7 @@ def sentence(chapter: FaultsChapter) -> str:
     return f"{'; '.join(parts)}." if parts else "No verdict on seeded faults: neither matrix nor alarms were measured."
 
 
-def faults(cells: Iterable[MatrixCell]) -> int:
+def fault_count(cells: Iterable[MatrixCell]) -> int:
     """How many faults there are."""
     return len({cell["fault"] for cell in cells})
 
@@ -261,10 +261,10 @@ def honest_cases(honest: Alarms) -> dict[tuple[str, str], HonestCases]:
     engines = list(dict.fromkeys(row["engine"] for row in honest["by"]))
     for row in sorted(honest["by"], key=lambda row: (engines.index(row["engine"]), DTYPES.index(row["dtype"]))):
         groups.setdefault((row["engine"], row["dtype"]), []).append(row)
-    return {column: together(rows) for column, rows in groups.items()}
+    return {column: summed_cases(rows) for column, rows in groups.items()}
 
 
-def together(rows: Sequence[HonestRow]) -> HonestCases:
+def summed_cases(rows: Sequence[HonestRow]) -> HonestCases:
     """The sums of some rows, and the worst of them."""
     worst = max(rows, key=lambda row: (math.isnan(number(row["worst"])), number(row["worst"])))
     return HonestCases(

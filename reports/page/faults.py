@@ -16,11 +16,11 @@ from reports.faults.summary import (
     Matrix,
     Summary,
     Tally,
-    by,
-    faults,
+    fault_count,
     share,
     summarise,
     tally,
+    tally_by,
     where,
 )
 from reports.page.figures import Figure
@@ -28,7 +28,7 @@ from reports.results.fault_records import (
     Alarm,
     Elsewhere,
     FaultsChapter,
-    FaultsRequest,
+    FaultsRequestRecord,
     HonestRow,
     MatrixCell,
     Miss,
@@ -92,7 +92,7 @@ def chapter(records: FaultsChapter | None) -> Chapter | None:
     )
 
 
-def replay(request: FaultsRequest) -> str:
+def replay(request: FaultsRequestRecord) -> str:
     """The command that measures the same again."""
     several = f"--engines {','.join(request['engines'])}", f"--dtypes {','.join(request['dtypes'])}"
     counts = f"--seeds {request['seeds']}", f"--cases {request['cases']}", f"--seed {request['seed']}"
@@ -282,9 +282,9 @@ def kinds_by_engine(cells: Sequence[MatrixCell], panel: dict[str, PanelFault]) -
         groups.setdefault(panel[cell["fault"]]["kind"], []).append(cell)
     return KindsByEngine(
         distinct(cells, "engine"),
-        {kind: {engine: sums for (engine,), sums in by(own, "engine").items()} for kind, own in groups.items()},
-        {kind: faults(own) for kind, own in groups.items()},
-        {engine: sums for (engine,), sums in by(cells, "engine").items()},
+        {kind: {engine: sums for (engine,), sums in tally_by(own, "engine").items()} for kind, own in groups.items()},
+        {kind: fault_count(own) for kind, own in groups.items()},
+        {engine: sums for (engine,), sums in tally_by(cells, "engine").items()},
         tally(cells),
     )
 

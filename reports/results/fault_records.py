@@ -137,7 +137,7 @@ class CaseBreaks(TypedDict):
     findings: list[AlarmFinding]
 
 
-class Chunk(TypedDict):
+class AuditedRange(TypedDict):
     """Honest Cases of one engine, dtype and kind, from one index to before another: a line of the journal."""
 
     engine: str
@@ -208,7 +208,7 @@ class Alarms(TypedDict):
     seconds: NotRequired[float]
 
 
-class FaultsRequest(TypedDict):
+class FaultsRequestRecord(TypedDict):
     """What was asked for."""
 
     engines: list[str]
@@ -223,7 +223,7 @@ class FaultsRequest(TypedDict):
 class FaultsChapter(TypedDict):
     """The chapter; a part that was not asked for is not there."""
 
-    request: FaultsRequest
+    request: FaultsRequestRecord
     panel: list[PanelFault]
     not_run: list[str]
     matrix: NotRequired[list[MatrixCell]]

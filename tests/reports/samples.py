@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from reference.audit import EQUATIONS
-from reports.faults import checkers, kill_matrix, measure
+from reports.faults import checkers, kill_matrix
 from reports.results.files import SCHEMA, empty
 
 Results = dict[str, Any]
@@ -240,7 +240,7 @@ def plant_only(monkeypatch: Any, names: Sequence[str]) -> dict[str, Any]:
 
     chosen = {name: FAULTS[name] for name in names}
     stand_ins: dict[str, Any] = {"FAULTS": chosen, "PANEL": chosen, "UPDATES": {}, "BATCH_FAULTS": {}}
-    for module, (name, value) in product((kill_matrix, measure, checkers), stand_ins.items()):
+    for module, (name, value) in product((kill_matrix, checkers), stand_ins.items()):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, value)
     return chosen

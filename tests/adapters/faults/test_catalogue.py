@@ -39,10 +39,10 @@ LAYERED = tuple(name for name in PLANTED if name not in OF_ONE_PROGRAM)
 def killed(engine, fault, dtype, stage=INITIAL):
     """Assert that the honest engine holds, and that the fault is there, is found, and is called by its name."""
     __tracebackhide__ = True
-    right = kill_matrix.honest(engine, fault.network, dtype, stage, SEED)
+    right = kill_matrix.honest_trace(engine, fault.network, dtype, stage, SEED)
     assert right.checks
     assert not right.broken, f"{engine} breaks without a fault in {sorted(right.broken)}"
-    draw = kill_matrix.draw(engine, planted(engine, fault), fault, dtype, stage, SEED)
+    draw = kill_matrix.draw_pass(engine, planted(engine, fault), fault, dtype, stage, SEED)
     assert draw.change > kill_matrix.CERTAIN, f"{fault.name} changes its step by {draw.change:.3g} allowances"
     assert draw.killed, f"{fault.name} is not found"
     assert fault.names(*draw.found), f"{fault.name} is found in {draw.found}, but should be in {fault.breaks}"
@@ -143,7 +143,7 @@ def test_a_fault_is_killed_near_convergence(fault):
 @pytest.mark.parametrize("name", [name for name, format in TRAINED.items() if format == ""])
 def test_a_trained_network_no_longer_meets_some_faults(name):
     fault = FAULTS[name]
-    draw = kill_matrix.draw("numpy", planted("numpy", fault), fault, "float64", CONVERGED, SEED)
+    draw = kill_matrix.draw_pass("numpy", planted("numpy", fault), fault, "float64", CONVERGED, SEED)
     assert draw.change == 0
     assert not draw.killed
 
@@ -163,7 +163,7 @@ def test_a_fault_that_is_switched_off_fails_the_test(engine, site, engine_named)
     """The honest step in its place: nothing is moved, nothing is found, and the assertion above does not hold."""
     engine_named(engine)
     fault = replace(next(fault for fault in FAULTS.values() if fault.site == site), wrong=as_it_is)
-    draw = kill_matrix.draw(engine, planted(engine, fault), fault, "float64", INITIAL, SEED)
+    draw = kill_matrix.draw_pass(engine, planted(engine, fault), fault, "float64", INITIAL, SEED)
     assert not draw.killed
     assert draw.change <= (0 if engine == "numpy" else TRANSPARENT)
     with pytest.raises(AssertionError, match="changes its step by"):
@@ -173,7 +173,7 @@ def test_a_fault_that_is_switched_off_fails_the_test(engine, site, engine_named)
 def test_a_fault_in_another_place_than_is_said_fails_the_test():
     fault = replace(FAULTS["frozen-bias"], site="dW")
     wrong = planted("numpy", FAULTS["frozen-bias"])
-    draw = kill_matrix.draw("numpy", wrong, fault, "float64", INITIAL, SEED)
+    draw = kill_matrix.draw_pass("numpy", wrong, fault, "float64", INITIAL, SEED)
     assert draw.killed
     assert not fault.names(*draw.found)
     assert draw.change == 0
@@ -195,7 +195,7 @@ def test_a_fault_that_remembers_needs_to(fault):
 def test_a_nan_is_named_by_its_element(engine, name, index):
     fault = FAULTS[name]
     case = initial(fault.network, "float32", SEED)
-    with kill_matrix.quiet():
+    with kill_matrix.without_warnings():
         guilty = au.first_break(au.audit(case, planted(engine, fault).trace(case), arithmetic(engine)))
     assert guilty.worst.index == index
     assert np.isnan(guilty.ratio)

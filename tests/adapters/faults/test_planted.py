@@ -25,7 +25,7 @@ from reference import activations, losses, training
 from reference.audit import audit, audit_update, first_break
 from reference.cases import Combination, Shape, draw_case
 from reference.training import descent
-from reports.faults.kill_matrix import quiet
+from reports.faults.kill_matrix import without_warnings
 from tests.arithmetics import arithmetic
 
 SQUARE = Shape((4, 4, 4, 4), 8)
@@ -151,7 +151,7 @@ def test_a_black_box_with_a_fault_is_found(engine, name, engine_named):
     fault = FAULTS[name]
     case = initial(fault.network, "float32", 0)
     assert first_break(audit(case, box(engine_named(engine).trace(case)))) is None
-    with quiet():
+    with without_warnings():
         guilty = first_break(audit(case, box(planted(engine, fault).trace(case))))
     assert guilty is not None, f"{name} is not found end to end"
     assert guilty.equation in ("1", "5a", "5b")

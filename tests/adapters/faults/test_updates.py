@@ -172,7 +172,7 @@ def test_what_is_not_run_in_float16_makes_no_step_there(engine, setting):
     start = optimisers.optimiser(SETTINGS[setting].lines).init
     state = {place: {"t": 0.0, **start(array)} for place, array in moment.w.items()}
     h = SETTINGS[setting].at(INITIAL)
-    with kill_matrix.quiet():
+    with kill_matrix.without_warnings():
         new_w, _ = step(engine, SETTINGS[setting].lines, "float16", h, moment.w, state, moment.g)
     assert not all(np.isfinite(array).all() for array in new_w.values())
 
@@ -245,7 +245,7 @@ def test_a_fault_that_is_planted_nowhere_is_missed(fault):
     draws = [kill_matrix.draw_update("numpy", clean, "float32", stage, SEED) for stage in STAGES]
     assert all((draw.killed, draw.change, draw.in_u) == (False, 0.0, 0.0) for draw in draws)
     for stage, draw in zip(STAGES, draws, strict=True):
-        record = kill_matrix.summary("numpy", clean, "float32", stage, [draw])
+        record = kill_matrix.matrix_cell("numpy", clean, "float32", stage, [draw])
         assert (record["claimed"], record["missed"], record["killed"]) == (True, 1, 0)
 
 

@@ -31,6 +31,7 @@ def test_seeded_faults_are_put_beside_the_campaign(call, two, tmp_path):
     assert {(cell["draws"], cell["killed"]) for cell in found["matrix"]} == {(1, 1)}
     assert (found["alarms"]["cases"], found["alarms"]["alarms"]) == (20, [])
     assert found["environment"]["seed"] == options.SEED
+    assert found["environment"]["flags"]["threads of each worker"] == "1"
     assert found["request"]["parts"] == ["matrix", "alarms"]
     for part in (
         "4 of 4 draws of 2 seeded faults",

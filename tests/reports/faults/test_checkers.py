@@ -1,4 +1,4 @@
-"""The panel through other people's checkers: each is shown the same, and what it says is counted."""
+"""The panel through other people's checkers: each examines the same, and what it refuses is counted."""
 
 import math
 from collections import Counter
@@ -13,13 +13,13 @@ from adapters.faults.networks import NETWORKS
 from reference.case import Case
 from reports.faults import checkers as faults_checkers
 from reports.faults import rules
-from reports.faults.checkers import CHECKERS, DTYPE, SLOW_SEEDS, Checker, Task, run, table, tasks
+from reports.faults.checkers import CHECKERS, DTYPE, SLOW_SEEDS, Checker, Examination, checker_rows, examinations, run
 from reports.faults.rules import CURVES, RULES
 
 BY_NAME = {checker.name: checker for checker in CHECKERS}
 
-CONTENT = Checker("always content", "numpy", lambda adapter, case: True)
-REFUSING = Checker("never content", "numpy", lambda adapter, case: False)
+ACCEPTING = Checker("accepts everything", "numpy", lambda adapter, case: True)
+REFUSING = Checker("refuses everything", "numpy", lambda adapter, case: False)
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_the_audit_comes_first_and_every_rule_takes_part_once():
     }
 
 
-def test_every_fault_and_every_network_has_its_turn_once():
-    planned = list(tasks(3))
-    assert [name for task in planned for name in task.faults] == list(FAULTS)
-    assert [name for task in planned for name in task.networks] == list(NETWORKS)
-    assert {task.seeds for task in planned} == {(0, 1, 2)}
+def test_every_fault_and_every_network_is_examined_once():
+    planned = list(examinations(3))
+    assert [name for examination in planned for name in examination.faults] == list(FAULTS)
+    assert [name for examination in planned for name in examination.networks] == list(NETWORKS)
+    assert {examination.seeds for examination in planned} == {(0, 1, 2)}
 
 
 # --- what is counted
@@ -66,9 +66,9 @@ def record(rule, fault, stage, draws, refused, seconds=(1.0,)):
 
 
 def test_a_table_of_made_up_records(checkers):
-    checkers(CONTENT, REFUSING)
-    mine, other = CONTENT.name, REFUSING.name
-    rows = table(
+    checkers(ACCEPTING, REFUSING)
+    mine, other = ACCEPTING.name, REFUSING.name
+    rows = checker_rows(
         [
             record(mine, "one", INITIAL, 4, 4, [0.001, 0.003]),
             record(mine, "two", INITIAL, 4, 3, [0.002]),
@@ -110,7 +110,9 @@ def test_a_table_of_made_up_records(checkers):
 
 
 def test_a_rule_is_listed_with_its_source_and_its_numbers():
-    rows = {row["rule"]: row for row in table([record(checker.name, None, INITIAL, 1, 0) for checker in CHECKERS])}
+    rows = {
+        row["rule"]: row for row in checker_rows([record(checker.name, None, INITIAL, 1, 0) for checker in CHECKERS])
+    }
     assert list(rows) == [checker.name for checker in CHECKERS]
     for rule in (*RULES, *CURVES):
         row = rows[rule.name]
@@ -118,26 +120,26 @@ def test_a_rule_is_listed_with_its_source_and_its_numbers():
 
 
 def test_a_fault_that_was_never_drawn_is_not_killed(checkers):
-    checkers(CONTENT)
-    (row,) = table([record(CONTENT.name, "one", INITIAL, 0, 0)])
+    checkers(ACCEPTING)
+    (row,) = checker_rows([record(ACCEPTING.name, "one", INITIAL, 0, 0)])
     assert row["killed"][INITIAL] == {"faults": 0, "of": 1, "draws": 0, "of_draws": 0}
 
 
 def test_there_is_no_table_of_nothing():
     with pytest.raises(StatisticsError):
-        table([])
+        checker_rows([])
 
 
 # --- end to end
 
 
-def test_a_checker_that_is_always_content_kills_nothing(checkers):
-    checkers(CONTENT, REFUSING)
+def test_a_checker_that_is_accepts_everything_kills_nothing(checkers):
+    checkers(ACCEPTING, REFUSING)
     names = ("gradient-twice", "derivative-sign")
-    content, refusing = table(run(Task(names, ("tanh",), (0, 1))))
+    accepting, refusing = checker_rows(run(Examination(names, ("tanh",), (0, 1))))
     for stage in STAGES:
-        assert content["killed"][stage] == {"faults": 0, "of": 2, "draws": 0, "of_draws": 4}
-        assert content["false_alarms"][stage] == {"draws": 0, "of_draws": 2}
+        assert accepting["killed"][stage] == {"faults": 0, "of": 2, "draws": 0, "of_draws": 4}
+        assert accepting["false_alarms"][stage] == {"draws": 0, "of_draws": 2}
         assert refusing["killed"][stage] == {"faults": 2, "of": 2, "draws": 4, "of_draws": 4}
         assert refusing["false_alarms"][stage] == {"draws": 2, "of_draws": 2}
 
@@ -160,7 +162,10 @@ def rows():
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faults_checkers, "CHECKERS", chosen)
-        return {row["rule"]: row for row in table(faults_checkers.run(Task(("gradient-twice",), ("tanh",), (0,))))}
+        return {
+            row["rule"]: row
+            for row in checker_rows(faults_checkers.run(Examination(("gradient-twice",), ("tanh",), (0,))))
+        }
 
 
 def test_the_audit_kills_and_never_refuses_an_honest_engine(rows):
@@ -195,24 +200,24 @@ def test_a_relative_tolerance_below_the_precision_refuses_honest_engines(rows):
 
 def test_a_fault_counts_where_it_exceeds_the_precision():
     """What is not beyond float32's rounding is nothing that a checker of float32 could be blamed for."""
-    assert faults_checkers.on_a_fault(CONTENT, FAULTS["single-in-double"], (0,)) == []
-    (only,) = faults_checkers.on_a_fault(CONTENT, FAULTS["gradient-clipped"], (0,))
+    assert faults_checkers.runs_on_fault(ACCEPTING, FAULTS["single-in-double"], (0,)) == []
+    (only,) = faults_checkers.runs_on_fault(ACCEPTING, FAULTS["gradient-clipped"], (0,))
     assert (only["stage"], only["draws"]) == (INITIAL, 1)
 
 
 def test_a_slow_checker_is_shown_fewer_draws():
-    slow = CONTENT._replace(seeds=SLOW_SEEDS)
+    slow = ACCEPTING._replace(seeds=SLOW_SEEDS)
     seeds = range(SLOW_SEEDS + 3)
-    assert [r["draws"] for r in faults_checkers.on_an_honest_engine(slow, "tanh", seeds)] == [SLOW_SEEDS] * 2
-    assert [r["draws"] for r in faults_checkers.on_an_honest_engine(CONTENT, "tanh", seeds)] == [len(seeds)] * 2
+    assert [r["draws"] for r in faults_checkers.runs_on_honest(slow, "tanh", seeds)] == [SLOW_SEEDS] * 2
+    assert [r["draws"] for r in faults_checkers.runs_on_honest(ACCEPTING, "tanh", seeds)] == [len(seeds)] * 2
     assert BY_NAME["torch gradcheck, slow"].seeds == SLOW_SEEDS
 
 
 def test_a_checker_is_shown_the_faulty_engine_and_the_networks_case():
     seen = []
     watching = Checker("watching", "numpy", lambda adapter, case: seen.append((adapter, case)) or True)
-    faults_checkers.on_a_fault(watching, FAULTS["one-loss"], (0,))
-    faults_checkers.on_an_honest_engine(watching, "softmax", (0,))
+    faults_checkers.runs_on_fault(watching, FAULTS["one-loss"], (0,))
+    faults_checkers.runs_on_honest(watching, "softmax", (0,))
     assert all(isinstance(case, Case) and case.dtype == DTYPE for _, case in seen)
     faulty, honest = seen[0][0], seen[-1][0]
     assert faulty.fault is FAULTS["one-loss"]
@@ -220,7 +225,7 @@ def test_a_checker_is_shown_the_faulty_engine_and_the_networks_case():
     assert [case.output for _, case in seen] == ["sigmoid", "sigmoid", "softmax", "softmax"]
 
 
-def test_what_a_checker_is_given_is_made_before_its_clock_starts(monkeypatch):
+def test_what_a_checker_compares_is_computed_before_its_clock_starts(monkeypatch):
     """Only what the checker does itself is timed."""
     clock = iter((1.0, 1.5))
     order = []
@@ -228,20 +233,20 @@ def test_what_a_checker_is_given_is_made_before_its_clock_starts(monkeypatch):
     checker = Checker(
         "ordered",
         "numpy",
-        lambda adapter, case: order.append("content") or False,
-        lambda adapter, case: order.append("given"),
+        lambda adapter, case: order.append("accepts") or False,
+        lambda adapter, case: order.append("prepare"),
     )
-    said = faults_checkers.judged(checker, object(), "tanh", INITIAL, (0,), None)
-    assert order == ["given", "clock", "content", "clock"]
-    assert said["seconds"] == [0.5]
-    assert said["refused"] == 1
+    record = faults_checkers.checker_run(checker, object(), "tanh", INITIAL, (0,), None)
+    assert order == ["prepare", "clock", "accepts", "clock"]
+    assert record["seconds"] == [0.5]
+    assert record["refused"] == 1
 
 
 # --- what the rules are given
 
 
 def test_rules_are_given_what_the_engine_and_the_reference_computed(engine_named):
-    case, torch = faults_checkers.drawn("tanh", INITIAL, 0), engine_named("torch-eager")
+    case, torch = faults_checkers.drawn_case("tanh", INITIAL, 0), engine_named("torch-eager")
     seen = []
 
     def decide(observed, expected, dtype):
@@ -258,7 +263,7 @@ def test_rules_are_given_what_the_engine_and_the_reference_computed(engine_named
 
 
 def test_curves_are_the_losses_of_ten_steps_that_descend(engine_named):
-    case, torch = faults_checkers.drawn("tanh", INITIAL, 0), engine_named("torch-eager")
+    case, torch = faults_checkers.drawn_case("tanh", INITIAL, 0), engine_named("torch-eager")
     observed, expected = faults_checkers.curve(torch, case), faults_checkers.expected_curve(case)
     assert observed.shape == expected.shape == (rules.STEPS,)
     assert (np.diff(expected) < 0).all()
@@ -269,7 +274,7 @@ def test_curves_are_the_losses_of_ten_steps_that_descend(engine_named):
 def test_a_curve_shows_a_fault_that_is_large_enough():
     """The gradient with the other sign climbs: in ten steps by more than 10⁻²."""
     kills = {
-        rule.name: faults_checkers.on_a_fault(BY_NAME[rule.name], FAULTS["loss-sign"], (0,))[0]["refused"]
+        rule.name: faults_checkers.runs_on_fault(BY_NAME[rule.name], FAULTS["loss-sign"], (0,))[0]["refused"]
         for rule in CURVES
     }
     assert kills == {CURVES[0].name: 1, CURVES[1].name: 1}
@@ -277,14 +282,14 @@ def test_a_curve_shows_a_fault_that_is_large_enough():
 
 def test_a_nan_is_let_through_by_rules_that_compare_wrongly():
     """NaN is not greater than any tolerance: the audit is not among them."""
-    said = {
-        name: faults_checkers.on_a_fault(BY_NAME[name], FAULTS["nan-in-gradient"], (0,))[0]["refused"]
+    refused = {
+        name: faults_checkers.runs_on_fault(BY_NAME[name], FAULTS["nan-in-gradient"], (0,))[0]["refused"]
         for name in ("audit", "gradbench", "torch.testing.assert_close")
     }
-    assert said == {"audit": 1, "gradbench": 0, "torch.testing.assert_close": 1}
+    assert refused == {"audit": 1, "gradbench": 0, "torch.testing.assert_close": 1}
     assert math.isnan(
         faults_checkers.traced(
-            faults_checkers.faulty("torch-eager", "nan-in-gradient"), faults_checkers.drawn("tanh", INITIAL, 0)
+            faults_checkers.faulty("torch-eager", "nan-in-gradient"), faults_checkers.drawn_case("tanh", INITIAL, 0)
         )
         .dW[2]
         .max()

@@ -1,9 +1,8 @@
-"""The campaign of false alarms: what is drawn, that every break is counted, and that a journal is gone on with."""
+"""False alarms: every break of an honest engine is counted or explained, and a measurement goes on from its journal."""
 
 import json
-from collections import Counter
 from dataclasses import replace
-from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,27 +10,26 @@ import pytest
 from adapters.numpy.engine import NumpyEngine
 from reference.activations import HIDDEN
 from reference.audit import audit
-from reference.case import Case, to_json
-from reference.cases import COMBINATIONS, LARGEST_IN_HALF, LARGEST_TOTAL_INPUT
+from reference.cases import COMBINATIONS
 from reference.losses import LOSSES
-from reference.network import trace as reference_trace
-from reference.rounding import DTYPES, HALF, LARGEST, LIMITS
+from reference.rounding import DTYPES
 from reports.faults import adversarial_cases, false_alarms
-from reports.faults.adversarial_cases import KINDS, STRETCH, Unanswerable, answerable, case_of, combination_of, drawn
+from reports.faults.adversarial_cases import KINDS, STRETCH, case_of, combination_of
 from reports.faults.false_alarms import (
     JOURNAL,
-    Turn,
+    Portion,
+    Workload,
+    alarms_of,
     begins,
-    broken,
+    explain_findings,
+    finding_record,
     findings_of,
     header,
-    judged,
     measure,
     quotas,
     replay,
-    run_turn,
-    summary,
-    turns,
+    run,
+    workloads,
 )
 from reports.results.files import ResultsError, jsonable
 from reports.results.journal import append, opened
@@ -39,228 +37,25 @@ from reports.running.engines import loaded
 from tests.arithmetics import arithmetic
 
 SEED = 2026
-CASES = 12
-
-
-def cases_of(kind, dtype, count=CASES):
-    """The first Cases of a kind that have an answer."""
-    found = []
-    for index in range(count):
-        try:
-            found.append(case_of(SEED, kind, dtype, index))
-        except Unanswerable:
-            continue
-    assert found, f"no Case of {kind!r} in {dtype} has an answer"
-    return found
-
-
-def inputs_of(case):
-    """z of every layer."""
-    return reference_trace(case).z
-
-
-# --- what is drawn
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_seed_kind_dtype_and_index_make_the_same_case_again(kind, dtype):
-    one, again, other, seeded = (
-        to_json(case_of(seed, kind, dtype, index)) for seed, index in ((SEED, 5), (SEED, 5), (SEED, 6), (1, 5))
-    )
-    assert one == again
-    assert len({one, other, seeded}) == 3
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_case_has_the_shape_and_the_combination_of_its_place(kind, dtype):
-    for index in (0, 7, STRETCH):
-        case = case_of(SEED, kind, dtype, index)
-        assert (case.widths, case.samples) == KINDS[kind].shape
-        assert (case.hidden, case.output, case.loss) == combination_of(kind, dtype, index)
-        assert case.dtype == dtype
-
-
-def test_combinations_go_through_one_hidden_activation_after_another_and_leave_none_out():
-    indices = range(STRETCH * len(HIDDEN))
-    by_stretch = [
-        {combination_of("kinks", "float32", i).hidden for i in indices[start:][:STRETCH]}
-        for start in indices[::STRETCH]
-    ]
-    assert all(len(hidden) == 1 for hidden in by_stretch)
-    assert set.union(*by_stretch) == set(HIDDEN)
-    seen = {combination_of(kind, dtype, i) for kind, dtype, i in product(KINDS, DTYPES, indices)}
-    assert seen == set(COMBINATIONS)
-
-
-def test_usual_and_drawn_parameters_both_occur():
-    given = [bool(case_of(SEED, "ordinary", "float32", i).parameters) for i in range(20)]
-    assert {True, False} == set(given)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not KINDS[kind].beyond])
-def test_the_kinds_that_do_not_go_beyond_stay_within_what_a_campaign_draws(kind, dtype):
-    for case in cases_of(kind, dtype):
-        assert max(np.abs(z).max() for z in inputs_of(case).values()) <= LARGEST_TOTAL_INPUT * 1.01
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].beyond])
-def test_the_kinds_that_go_beyond_do(kind, dtype):
-    largest = [max(np.abs(z).max() for z in inputs_of(case).values()) for case in cases_of(kind, dtype)]
-    assert max(largest) > 2 * LARGEST_TOTAL_INPUT
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", ["float32", "float16"], indirect=True)
-def test_no_probability_is_near_a_pole(kind, dtype, monkeypatch):
-    names = next(names for names in COMBINATIONS if names.loss == "binary_cross_entropy")
-    for module in (adversarial_cases, false_alarms):
-        monkeypatch.setattr(module, "combination_of", lambda *place: names)
-    for case in cases_of(kind, dtype, 4):
-        limit = LARGEST_IN_HALF if dtype in HALF else LARGEST_TOTAL_INPUT
-        assert np.abs(inputs_of(case)[case.last]).max() <= limit * 1.01
-
-
-def test_kinks_are_met_exactly_and_by_one_number_beside_them(dtype):
-    exact, beside = 0, 0
-    for case in cases_of("kinks", dtype, 60):
-        z = NumpyEngine().trace(case).z[1]
-        points = [0.0, 1.0, -1.0, *(kink.at for kink in case.activation(1).kinks)]
-        off = np.min([np.abs(z - point) for point in points], axis=0)
-        exact += (off == 0).any()
-        beside += ((off > 0) & (off <= 2**-6)).any()
-    assert exact >= 50
-    assert beside >= 1
-
-
-@pytest.mark.parametrize("loss", ["absolute_error", "huber"])
-def test_residuals_meet_the_bends_of_a_loss(loss, monkeypatch):
-    names = next(names for names in COMBINATIONS if names.loss == loss and names[:2] == ("relu", "identity"))
-    for module in (adversarial_cases, false_alarms):
-        monkeypatch.setattr(module, "combination_of", lambda *place: names)
-    at = []
-    for case in cases_of("kinks", "float32"):
-        trace = NumpyEngine().trace(case)
-        r = np.abs(trace.a[case.last] - case.y)
-        at.append(np.isin(r, [0.0, *case.criterion.parameters.values()]).mean())
-    assert np.mean(at) > 0.2  # of an ordinary draw: none
-
-
-def test_subnormal_numbers_occur_in_every_place(dtype):
-    normal, seen = float(LIMITS[dtype].smallest_normal), Counter()
-    for case in cases_of("subnormal", dtype, 20):
-        arrays = {"x": case.x, **{f"W{l}": case.W[l] for l in case.layers}, **{f"b{l}": case.b[l] for l in case.layers}}
-        seen.update(name for name, array in arrays.items() if ((array != 0) & (np.abs(array) < normal)).any())
-    assert set(seen) == {"x", "W1", "W2", "W3", "b1", "b2", "b3"}
-
-
-def test_whole_arrays_are_zero(dtype):
-    cases = cases_of("zeros", dtype, 20)
-    assert any(not case.W[2].any() for case in cases)
-    assert any(not case.b[3].any() for case in cases)
-    assert any(not case.x.any() for case in cases)
-    assert any(case.W[2].any() and not case.W[2].any(axis=1).all() for case in cases)
-
-
-def test_sums_cancel(dtype):
-    worst = []
-    for case in cases_of("cancelling", dtype):
-        size = np.abs(case.x) @ np.abs(case.W[1]).T
-        worst.append((size / np.abs(case.x @ case.W[1].T)).max())
-    assert np.median(worst) > 100
-
-
-def test_tiny_weights_are_and_huge_ones_too():
-    tiny, usual, huge = (
-        np.median([np.abs(case.W[1]).max() for case in cases_of(kind, "float32", 30)])
-        for kind in ("tiny weights", "ordinary", "huge weights")
-    )
-    assert tiny < usual / 16 < usual * 4 < huge
-
-
-def one_layer(y, output="identity", loss="half_squared_error", x=1.0, dtype="float16"):
-    return Case("identity", output, loss, dtype, {1: np.eye(2)}, {1: np.zeros(2)}, np.full((1, 2), x), np.array([y]))
-
-
-def test_what_has_no_answer_is_none():
-    assert answerable(one_layer([0.0, 0.0]))
-    assert answerable(one_layer([1.0, 0.0], loss="cosine_distance"))
-    with np.errstate(all="ignore"):
-        assert not answerable(one_layer([1.0, 0.0], loss="cosine_distance", x=0.0))  # no direction
-        assert not answerable(one_layer([0.0, 0.0], x=512.0))  # ½ 512² is above 65504
-    assert answerable(one_layer([0.0, 0.0], x=512.0, dtype="bfloat16"))
-
-
-def test_what_is_too_large_on_the_way_has_no_answer():
-    """δW of 1.6·10⁴ times 8 is above 65504, though f' makes it 0; and so is a sum whose terms cancel."""
-
-    def of(W, x, hidden="relu", b=0.0):
-        layers = {1: np.eye(2), 2: np.array([W])}
-        biases = {1: np.full(2, b), 2: np.zeros(1)}
-        return Case(hidden, "identity", "half_squared_error", "float16", layers, biases, np.array([x]), np.ones((1, 1)))
-
-    assert answerable(of([1.0, 1.0], [-2.0, -2.0]))
-    assert not answerable(of([4e4, 1.0], [-2.0, -2.0]))
-    assert answerable(of([1e4, -1e4], [1.0, 1.0], "identity"))
-    assert not answerable(of([1e4, -1e4], [2.0, 2.0], "identity"))
-
-
-def test_a_factor_that_is_too_large_has_no_answer():
-    """∂L/∂a = 1/‖a‖ of 10⁵ is above 65504, though σ' makes it 0."""
-
-    def of(z):
-        return one_layer([1.0, 0.0], "sigmoid", "cosine_distance", z)
-
-    assert answerable(of(-7.0))
-    assert not answerable(of(-11.5))
-
-
-def test_a_vector_that_its_roundings_may_make_0_has_no_direction():
-    def of(x):
-        return one_layer([1.0, 0.0], "tanh", "cosine_distance", x, "float32")
-
-    assert answerable(of(2.0**-100))
-    with np.errstate(all="ignore"):
-        assert not answerable(of(2.0**-126))
-        assert not answerable(of(2.0**-140))
-
-
-def test_every_drawn_case_has_an_answer(dtype):
-    for kind in KINDS:
-        for case in cases_of(kind, dtype, 4):
-            found = reference_trace(case)
-            for part in (found.z, found.a, found.delta, found.dW):
-                assert all(np.abs(array).max() < LARGEST[dtype] for array in part.values())
-            assert np.isfinite(found.loss)
-
-
-def test_a_combination_without_an_answer_says_so(monkeypatch):
-    names = next(names for names in COMBINATIONS if names[1:] == ("log_softmax", "cosine_distance"))
-    for module in (adversarial_cases, false_alarms):
-        monkeypatch.setattr(module, "combination_of", lambda *place: names)
-    with pytest.raises(Unanswerable, match="log_softmax, cosine_distance: none of 1000 draws of 'single unit'"):
-        drawn(SEED, "single unit", "float32", 0)
-
-
-def test_draws_without_an_answer_are_counted():
-    assert sum(drawn(SEED, "saturated", "float16", index)[1] for index in range(30)) > 0
 
 
 # --- what is found
 
 
 @pytest.fixture
-def turn_of(monkeypatch, tmp_path):
-    """The chunks that one turn of an adapter writes."""
+def ranges_of(monkeypatch, tmp_path):
+    """The ranges that a workload of an adapter adds to the journal."""
 
-    def chunks(adapter, dtype="float32", cases=6, kinds=("ordinary",), spec="ours", start=0):
+    def ranges(adapter, dtype="float32", cases=6, kinds=("ordinary",), spec="ours", start=0):
         monkeypatch.setattr(false_alarms, "loaded", lambda spec, device: adapter)
         journal = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
-        done = run_turn((Turn(spec, "cpu", dtype, SEED, tuple((kind, start, cases) for kind in kinds)), journal))
+        portions = tuple(Portion(kind, start, cases) for kind in kinds)
+        done = run(Workload(spec, "cpu", dtype, SEED, portions, journal))
         found = [json.loads(line) for line in journal.read_text().splitlines()]
-        assert done == sum(chunk["cases"] for chunk in found)
+        assert done == sum(each["cases"] for each in found)
         return found
 
-    return chunks
+    return ranges
 
 
 def wrong(change=lambda trace: trace, **members):
@@ -275,8 +70,8 @@ def wrong(change=lambda trace: trace, **members):
     return Wrong()
 
 
-def counted(chunks, rows=()):
-    return summary(chunks, rows, SEED)
+def counted(ranges, rows=()):
+    return alarms_of(ranges, rows, SEED)
 
 
 @pytest.mark.parametrize(
@@ -288,28 +83,28 @@ def counted(chunks, rows=()):
         *(("jax-jit", dtype, ("kinks", "single unit"), 2) for dtype in ("float32", "bfloat16")),  # it compiles
     ],
 )
-def test_an_honest_engine_raises_no_alarm(engine_named, turn_of, name, dtype, kinds, cases):
-    found = counted(turn_of(engine_named(name), dtype, cases, kinds, spec=name))
+def test_an_honest_engine_raises_no_alarm(engine_named, ranges_of, name, dtype, kinds, cases):
+    found = counted(ranges_of(engine_named(name), dtype, cases, kinds, spec=name))
     assert not found["alarms"], found["alarms"][0]
     assert found["cases"] == cases * len(kinds)
     assert found["numbers"] > 10 * found["cases"]
     assert all(0 <= item["worst"] <= 1 for item in found["by"])
 
 
-def test_numbers_are_those_of_the_audit_and_of_the_composed_equations(turn_of):
-    chunk = turn_of(NumpyEngine(), cases=1)[0]
+def test_numbers_are_those_of_the_audit_and_of_the_composed_equations(ranges_of):
+    (only,) = ranges_of(NumpyEngine(), cases=1)
     case = case_of(SEED, "ordinary", "float32", 0)
     of_audit = sum(finding.elements for finding in audit(case, NumpyEngine().trace(case)))
     # beside them (12) for z of layers 2 and 3, and (10a) and (10b) of the last
-    assert chunk["numbers"] == of_audit + 8 * (4 + 6) + 6 * 4 + 6
+    assert only["numbers"] == of_audit + 8 * (4 + 6) + 6 * 4 + 6
 
 
 def off_by_a_hundredth(trace):
     return replace(trace, db={**trace.db, 2: trace.db[2] * 1.01})
 
 
-def test_every_case_of_a_wrong_engine_is_an_alarm_with_its_place(turn_of):
-    found = counted(turn_of(wrong(off_by_a_hundredth), cases=8))
+def test_every_case_of_a_wrong_engine_is_an_alarm_with_its_place(ranges_of):
+    found = counted(ranges_of(wrong(off_by_a_hundredth), cases=8))
     places = {(alarm["index"], alarm["equation"], alarm["layer"]) for alarm in found["alarms"]}
     assert places == {(index, "7b", 2) for index in range(8)}
     assert found["by"][0]["alarms"] == len(found["alarms"]) == 8
@@ -321,9 +116,9 @@ def test_every_case_of_a_wrong_engine_is_an_alarm_with_its_place(turn_of):
     assert first["replay"] == "reports.faults.false_alarms.replay('ours', 2026, 'ordinary', 'float32', 0)"
 
 
-def test_an_alarm_is_replayed(turn_of, monkeypatch):
+def test_an_alarm_is_replayed(ranges_of, monkeypatch):
     adapter = wrong(off_by_a_hundredth)
-    recorded = counted(turn_of(adapter, cases=3))["alarms"]
+    recorded = counted(ranges_of(adapter, cases=3))["alarms"]
     for alarm in recorded:
         again = replay("ours", alarm["seed"], alarm["kind"], alarm["dtype"], alarm["index"])
         seen = [finding for finding in again if not finding.holds]
@@ -339,45 +134,45 @@ def test_an_alarm_is_replayed(turn_of, monkeypatch):
     ],
     ids=["raises", "malformed", "black box"],
 )
-def test_what_gives_no_finding_is_an_alarm(turn_of, adapter, reason):
-    found = counted(turn_of(adapter, cases=2))
+def test_what_gives_no_finding_is_an_alarm(ranges_of, adapter, reason):
+    found = counted(ranges_of(adapter, cases=2))
     assert [alarm["reason"] for alarm in found["alarms"]] == [reason] * 2
 
 
-def test_nan_is_an_alarm(turn_of):
-    found = counted(turn_of(wrong(lambda trace: replace(trace, loss=float("nan"))), cases=2))
+def test_nan_is_an_alarm(ranges_of):
+    found = counted(ranges_of(wrong(lambda trace: replace(trace, loss=float("nan"))), cases=2))
     assert [(alarm["equation"], alarm["ratio"]) for alarm in found["alarms"]] == [("1", "NaN")] * 2
     json.dumps(jsonable(found), allow_nan=False)
 
 
-def test_nothing_compared_is_an_alarm(turn_of, monkeypatch):
+def test_nothing_compared_is_an_alarm(ranges_of, monkeypatch):
     monkeypatch.setattr(false_alarms, "findings_of", lambda *given: [])
-    assert [alarm["reason"] for alarm in counted(turn_of(NumpyEngine(), cases=2))["alarms"]] == ["no finding"] * 2
+    assert [alarm["reason"] for alarm in counted(ranges_of(NumpyEngine(), cases=2))["alarms"]] == ["no finding"] * 2
 
 
-def test_what_an_engine_lacks_is_not_counted_as_audited(turn_of):
+def test_what_an_engine_lacks_is_not_counted_as_audited(ranges_of):
     def supports(self, case):
         return True if case.loss == "huber" else f"only huber, not {case.loss}"
 
-    found = counted(turn_of(wrong(supports=supports), cases=4))
+    found = counted(ranges_of(wrong(supports=supports), cases=4))
     assert found["cases"] == 4
     assert {item["reason"] for item in found["not_run"]} <= {f"only huber, not {loss}" for loss in LOSSES}
     assert sum(item["cases"] for item in found["not_run"]) > 4
 
 
-def test_an_engine_that_supports_nothing_ends(turn_of):
-    found = counted(turn_of(wrong(supports=lambda self, case: "nothing"), cases=2))
+def test_an_engine_that_supports_nothing_ends(ranges_of):
+    found = counted(ranges_of(wrong(supports=lambda self, case: "nothing"), cases=2))
     assert (found["cases"], found["numbers"]) == (0, 0)
     (item,) = found["not_run"]
     assert item["reason"] == "nothing"
     assert item["cases"] >= STRETCH * len(HIDDEN)
 
 
-def test_the_worst_ratio_is_kept_with_its_equation(turn_of):
-    chunks = turn_of(NumpyEngine(), cases=STRETCH + 5)
-    assert [(chunk["start"], chunk["stop"]) for chunk in chunks] == [(0, STRETCH), (STRETCH, STRETCH + 5)]
-    (item,) = counted(chunks)["by"]
-    ratio, equation = max(chunk["worst"] for chunk in chunks)
+def test_the_worst_ratio_is_kept_with_its_equation(ranges_of):
+    ranges = ranges_of(NumpyEngine(), cases=STRETCH + 5)
+    assert [(each["start"], each["stop"]) for each in ranges] == [(0, STRETCH), (STRETCH, STRETCH + 5)]
+    (item,) = counted(ranges)["by"]
+    ratio, equation = max(each["worst"] for each in ranges)
     assert 0 < ratio <= item["worst"] <= ratio * 1.001
     assert item["equation"] == equation
 
@@ -403,7 +198,7 @@ def of_hardsigmoid(monkeypatch):
         monkeypatch.setattr(module, "combination_of", lambda *place: names)
 
     def judge(findings, rows, kind="ordinary", dtype="float64"):
-        unexplained, named = judged(findings, rows, "torch-eager", (SEED, kind, dtype, 0))
+        unexplained, named = explain_findings(findings, rows, "torch-eager", (SEED, kind, dtype, 0))
         return [finding["equation"] for finding in unexplained], named
 
     return judge
@@ -489,7 +284,9 @@ def test_torchs_softplus_overflows_in_a_gradient_that_is_a_number(engine_named):
         if not f.holds
     ]
     assert findings
-    unexplained, named = judged([jsonable(broken(f)) for f in findings], [], "torch-eager", OVERFLOWING)
+    unexplained, named = explain_findings(
+        [jsonable(finding_record(f)) for f in findings], [], "torch-eager", OVERFLOWING
+    )
     assert not unexplained
     assert set(named) == {"softplus/derivative/bfloat16/overflow"}
 
@@ -511,17 +308,17 @@ def test_nothing_else_is_that_overflow(engine, place, changes):
     finding["worst"]["index"] = [3, 1]
     for name, value in changes.items():
         (finding if name == "equation" else finding["worst"])[name] = value
-    assert judged([finding], [], engine, place) == ([finding], [])
+    assert explain_findings([finding], [], engine, place) == ([finding], [])
 
 
-def test_what_is_explained_is_counted_by_its_row_and_is_no_alarm(turn_of):
+def test_what_is_explained_is_counted_by_its_row_and_is_no_alarm(ranges_of):
     def halved(trace):
         return replace(trace, loss=trace.loss / 2)
 
-    chunks = turn_of(wrong(halved), "float64", 4, spec="torch-eager")
+    ranges = ranges_of(wrong(halved), "float64", 4, spec="torch-eager")
     losses = sorted({combination_of("ordinary", "float64", index).loss for index in range(4)})
     rows = [row(loss, "value", departure=1.0) for loss in losses[1:]]
-    found = counted(chunks, rows)
+    found = counted(ranges, rows)
     assert {alarm["combination"][2] for alarm in found["alarms"]} == {losses[0]}
     assert set(found["explained"]["rows"]) == {f"{loss}/value" for loss in losses[1:]}
     assert found["explained"]["findings"] + len(found["alarms"]) == 4
@@ -535,7 +332,7 @@ def journal(tmp_path):
     return tmp_path / JOURNAL
 
 
-def chunk(start=0, stop=50, cases=40, kind="kinks", breaks=()):
+def audited_range(start=0, stop=50, cases=40, kind="kinks", breaks=()):
     about = {"engine": "numpy", "dtype": "float32", "kind": kind, "start": start, "stop": stop, "cases": cases}
     found = {"numbers": 10 * cases, "redrawn": 1, "not_run": {"lacks it": stop - start - cases}, "worst": [0.5, "z"]}
     return {**about, **found, "breaks": list(breaks), "seconds": 0.1}
@@ -548,23 +345,23 @@ def silent(notice):
 def test_a_journal_is_begun_and_read(journal):
     first = header(SEED, "cpu")
     assert opened(journal, first, silent) == []
-    append(journal, chunk())
-    append(journal, chunk(50, 100))
-    assert opened(journal, first, silent) == [chunk(), chunk(50, 100)]
+    append(journal, audited_range())
+    append(journal, audited_range(50, 100))
+    assert opened(journal, first, silent) == [audited_range(), audited_range(50, 100)]
 
 
 @pytest.mark.parametrize("torn", [b'{"engine": "nu', b'{"engine": "numpy"}', b"[1, 2]\n", b"\xff\n"])
 def test_a_torn_last_line_is_dropped_with_a_notice(journal, torn):
     first, notices = header(SEED, "cpu"), []
     append(journal, first)
-    append(journal, chunk())
+    append(journal, audited_range())
     whole = journal.read_bytes()
     journal.write_bytes(whole + torn)
-    assert opened(journal, first, notices.append) == [chunk()]
+    assert opened(journal, first, notices.append) == [audited_range()]
     (notice,) = notices
     assert "line, 3, is torn" in notice
     assert journal.read_bytes() == whole
-    assert opened(journal, first, silent) == [chunk()]
+    assert opened(journal, first, silent) == [audited_range()]
 
 
 @pytest.mark.parametrize(
@@ -572,6 +369,7 @@ def test_a_torn_last_line_is_dropped_with_a_notice(journal, torn):
     [
         ({"seed": 7}, "seed 7, but should have 2026"),
         ({"device": "gpu"}, "device 'gpu'"),
+        ({"threads": 2}, "threads 2, but should have 1"),
         ({"source": "another"}, "source 'another'"),
         ({"schema": "another"}, "schema 'another'"),
         ({"versions": {"numpy": "1.0"}}, "versions {'numpy': '1.0'}"),
@@ -586,20 +384,29 @@ def test_a_journal_of_another_campaign_is_refused_in_one_line(journal, change, n
     assert "\n" not in str(error.value)
 
 
+def every_workload(quota, ranges):
+    return list(workloads(quota, ranges, "cpu", SEED, Path(JOURNAL)))
+
+
 def test_what_is_done_is_not_run_again():
     wanted = quotas(("numpy",), ("float32",), 100 * len(KINDS))
-    done = [chunk(0, 50, 40), chunk(50, 100, 45), chunk(0, 50, 50, "zeros"), chunk(50, 100, 50, "zeros")]
-    left = {kind: rest for turn in turns(wanted, done, "cpu", SEED) for kind, *rest in turn.stretches}
+    done = [
+        audited_range(0, 50, 40),
+        audited_range(50, 100, 45),
+        audited_range(0, 50, 50, "zeros"),
+        audited_range(50, 100, 50, "zeros"),
+    ]
+    left = {kind: rest for workload in every_workload(wanted, done) for kind, *rest in workload.portions}
     assert left["kinks"] == [100, 15]
     assert "zeros" not in left
     assert left["ordinary"] == [0, 100]
 
 
-def test_a_turn_has_one_shape_and_all_kinds_have_a_turn():
+def test_a_workload_has_one_shape_and_all_kinds_are_in_one():
     wanted = quotas(("numpy", "jax-jit"), DTYPES, 9600)
-    found = list(turns(wanted, [], "cpu", SEED))
-    assert all(len({KINDS[kind].shape for kind, *_ in turn.stretches}) == 1 for turn in found)
-    stretches = [(turn.spec, turn.dtype, kind) for turn in found for kind, *_ in turn.stretches]
+    found = every_workload(wanted, [])
+    assert all(len({KINDS[kind].shape for kind, *_ in workload.portions}) == 1 for workload in found)
+    stretches = [(workload.spec, workload.dtype, kind) for workload in found for kind, *_ in workload.portions]
     assert sorted(stretches) == sorted(wanted)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +12,25 @@ import pytest
 from adapters.faults.batching import BATCH_FAULTS, TRAINED_IN
 from adapters.faults.catalogue import FAULTS
 from adapters.faults.fault import CONVERGED, INITIAL, STAGES
+from adapters.faults.networks import DRAWN
 from adapters.faults.planting import OF_ONE_PROGRAM, PLANTED, planted
 from adapters.faults.updates import UPDATES
 from adapters.numpy.engine import NumpyEngine
 from reference.arithmetic import UNDECLARED
+from reference.optimisers import optimiser
 from reference.rounding import DTYPES
+from reference.training import Plan, draw_batches
 from reports.faults import kill_matrix
-from reports.faults.kill_matrix import CERTAIN, IN_ONE_PROGRAM, PANEL, Draw, Honest, Task, summary, tasks
+from reports.faults.kill_matrix import (
+    CERTAIN,
+    IN_ONE_PROGRAM,
+    PANEL,
+    Draw,
+    HonestTrace,
+    Planting,
+    matrix_cell,
+    plantings,
+)
 
 INF, NAN = math.inf, math.nan
 
@@ -35,8 +48,8 @@ def check(observed, expected, allowed):
 
 
 def changed(right, wrong, u):
-    with kill_matrix.quiet():
-        return kill_matrix.changed(right, wrong, u)
+    with kill_matrix.without_warnings():
+        return kill_matrix.change_of(right, wrong, u)
 
 
 def test_a_change_is_the_largest_in_allowances_and_in_units_of_u():
@@ -109,7 +122,7 @@ def test_a_change_is_seen_though_operands_are_rounded_otherwise():
 )
 def test_the_worst_of_some_moves(moved, unit, expected):
     with np.errstate(all="ignore"):
-        assert kill_matrix.worst(np.array(moved), np.array(unit)) == expected
+        assert kill_matrix.largest_move(np.array(moved), np.array(unit)) == expected
 
 
 # --- what became of a draw
@@ -124,7 +137,7 @@ def kill(found=("14", 1), ratio=10.0, change=100.0, seed=0):
 
 
 def summed(*draws, fault=FAULT, dtype="float32", stage=INITIAL):
-    return summary("numpy", fault, dtype, stage, draws)
+    return matrix_cell("numpy", fault, dtype, stage, draws)
 
 
 def test_a_fault_that_is_killed_in_every_draw():
@@ -220,42 +233,44 @@ def test_the_panel_has_every_fault_of_every_pass():
 
 @pytest.mark.parametrize("engine", LAYERED)
 def test_every_fault_is_planted_once_in_every_engine_and_format(engine):
-    planned = list(tasks((engine,), DTYPES, 3))
-    seen = Counter((dtype, name) for task in planned for dtype in task.dtypes for name in task.faults)
+    planned = list(plantings((engine,), DTYPES, 3))
+    seen = Counter((dtype, name) for planting in planned for dtype in planting.dtypes for name in planting.faults)
     wanted = {(dtype, name) for dtype in DTYPES for name in FAULTS}
     wanted |= {(dtype, name) for dtype in DTYPES for name, fault in UPDATES.items() if fault.runs(dtype)}
     wanted |= {(dtype, name) for dtype in TRAINED_IN for name in BATCH_FAULTS}
     assert set(seen) == wanted
     assert set(seen.values()) == {1}
-    assert {task.engine for task in planned} == {engine}
-    assert {task.seeds for task in planned} == {(0, 1, 2)}
+    assert {planting.engine for planting in planned} == {engine}
+    assert {planting.seeds for planting in planned} == {(0, 1, 2)}
 
 
 @pytest.mark.parametrize("engine", OF_ONE_PROGRAM)
 def test_one_program_engines_take_part_in_float32_with_the_faults_listed_for_them(engine):
-    planned = list(tasks((engine,), DTYPES, 2))
-    assert [name for task in planned for name in task.faults] == list(IN_ONE_PROGRAM)
-    assert {(task.engine, task.dtypes, task.seeds) for task in planned} == {(engine, ("float32",), (0, 1))}
-    assert list(tasks((engine,), ("float64", "bfloat16"), 2)) == []
+    planned = list(plantings((engine,), DTYPES, 2))
+    assert [name for planting in planned for name in planting.faults] == list(IN_ONE_PROGRAM)
+    assert {(planting.engine, planting.dtypes, planting.seeds) for planting in planned} == {
+        (engine, ("float32",), (0, 1))
+    }
+    assert list(plantings((engine,), ("float64", "bfloat16"), 2)) == []
 
 
 def test_engines_and_formats_that_are_not_asked_for_are_left_out():
-    planned = list(tasks(("numpy",), ("bfloat16",), 1))
+    planned = list(plantings(("numpy",), ("bfloat16",), 1))
     assert planned
-    assert {(task.engine, task.dtypes) for task in planned} == {("numpy", ("bfloat16",))}
+    assert {(planting.engine, planting.dtypes) for planting in planned} == {("numpy", ("bfloat16",))}
 
 
-def test_a_task_of_the_passes_is_of_one_network():
+def test_a_planting_of_the_passes_is_of_one_network():
     """The worker that has it computes the honest engine once a seed."""
-    for task in tasks(("numpy",), ("float64",), 1):
-        assert len({PANEL[name].network for name in task.faults}) == 1
+    for planting in plantings(("numpy",), ("float64",), 1):
+        assert len({PANEL[name].network for name in planting.faults}) == 1
 
 
 def test_names_are_parted_without_loss():
     names = tuple("abcdefgh")
-    assert [len(part) for part in kill_matrix.parts(names, 3)] == [3, 3, 2]
-    assert [name for part in kill_matrix.parts(names, 3) for name in part] == list(names)
-    assert list(kill_matrix.parts((), 3)) == []
+    assert [len(part) for part in kill_matrix.at_most(3, names)] == [3, 3, 2]
+    assert [name for part in kill_matrix.at_most(3, names) for name in part] == list(names)
+    assert list(kill_matrix.at_most(3, ())) == []
 
 
 # --- end to end
@@ -263,7 +278,7 @@ def test_names_are_parted_without_loss():
 
 def test_two_faults_end_to_end():
     names = ("derivative-sign", "frozen-bias")
-    records = kill_matrix.run(Task("numpy", ("float32", "float64"), names, (0,)))
+    records = kill_matrix.run(Planting("numpy", ("float32", "float64"), names, (0,)))
     assert [(r["dtype"], r["fault"], r["stage"]) for r in records] == [
         (dtype, name, stage) for dtype in ("float32", "float64") for name in names for stage in STAGES
     ]
@@ -275,7 +290,7 @@ def test_two_faults_end_to_end():
 
 
 def test_a_fault_of_the_update_end_to_end():
-    for record in kill_matrix.run(Task("numpy", ("float64",), ("rate-off",), (0,))):
+    for record in kill_matrix.run(Planting("numpy", ("float64",), ("rate-off",), (0,))):
         assert (record["draws"], record["killed"], record["localised"]) == (1, 1, 1)
         assert record["change"] > CERTAIN
 
@@ -283,15 +298,15 @@ def test_a_fault_of_the_update_end_to_end():
 def test_a_fault_that_is_not_there_is_missed():
     """The honest step in its place, in all of a cell: what the matrix would say if the planting failed."""
     fault = replace(FAULT, wrong=lambda m, honest, *operands: honest(*operands))
-    for record in kill_matrix.of_fault("numpy", fault, "float64", (0, 1)):
+    for record in kill_matrix.cells_of_fault("numpy", fault, "float64", (0, 1)):
         assert (record["draws"], record["killed"], record["missed"], record["indistinguishable"]) == (2, 0, 2, 0)
         assert record["change"] == 0
         assert record["ratio"] is None
 
 
 def test_a_fault_below_the_precision_is_indistinguishable():
-    """What rounds to float32's digits is not a change of a float32."""
-    (first, second) = kill_matrix.of_fault("numpy", FAULTS["single-in-double"], "float32", (0,))
+    """What rounds to float32's digits is no change of a float32."""
+    (first, second) = kill_matrix.cells_of_fault("numpy", FAULTS["single-in-double"], "float32", (0,))
     for record in (first, second):
         assert (record["killed"], record["missed"], record["indistinguishable"]) == (0, 0, 1)
         assert record["change"] == 0
@@ -299,7 +314,7 @@ def test_a_fault_below_the_precision_is_indistinguishable():
 
 def test_a_draw_of_a_nan_is_killed_and_its_ratio_is_none_of_the_numbers():
     fault = FAULTS["nan-in-gradient"]
-    draw = kill_matrix.draw("numpy", planted("numpy", fault), fault, "float32", INITIAL, 0)
+    draw = kill_matrix.draw_pass("numpy", planted("numpy", fault), fault, "float32", INITIAL, 0)
     assert (draw.killed, draw.found, draw.change, draw.in_u) == (True, ("7a", 2), INF, INF)
     assert math.isnan(draw.ratio)
 
@@ -308,18 +323,20 @@ def test_a_draw_of_a_nan_is_killed_and_its_ratio_is_none_of_the_numbers():
 
 
 def test_the_honest_engine_is_computed_once_and_holds():
-    first = kill_matrix.honest("numpy", "tanh", "float64", INITIAL, 0)
-    assert kill_matrix.honest("numpy", "tanh", "float64", INITIAL, 0) is first
+    first = kill_matrix.honest_trace("numpy", "tanh", "float64", INITIAL, 0)
+    assert kill_matrix.honest_trace("numpy", "tanh", "float64", INITIAL, 0) is first
     assert first.broken == frozenset()
     assert {place[0] for place in first.checks} == {"z", "a", "8", "1", "9", "14", "7a", "7b"}
 
 
 def test_what_breaks_in_the_honest_engine_as_well_is_no_sign_of_a_fault(monkeypatch):
     """An engine that breaks in (14) without a fault: a fault there is not credited with it, one in (7b) still is."""
-    right = kill_matrix.honest("numpy", "tanh", "float64", INITIAL, 0)
-    monkeypatch.setattr(kill_matrix, "honest", lambda *_: Honest(right.case, right.checks, frozenset({("14", 1)})))
+    right = kill_matrix.honest_trace("numpy", "tanh", "float64", INITIAL, 0)
+    monkeypatch.setattr(
+        kill_matrix, "honest_trace", lambda *_: HonestTrace(right.case, right.checks, frozenset({("14", 1)}))
+    )
     draws = {
-        name: kill_matrix.draw("numpy", planted("numpy", FAULTS[name]), FAULTS[name], "float64", INITIAL, 0)
+        name: kill_matrix.draw_pass("numpy", planted("numpy", FAULTS[name]), FAULTS[name], "float64", INITIAL, 0)
         for name in ("transposed-weight", "frozen-bias")
     }
     assert not draws["transposed-weight"].killed
@@ -331,11 +348,11 @@ def test_a_broken_honest_engine_says_where(monkeypatch):
     """What an honest engine's own breaks are is found by the same audit."""
     fault = FAULTS["frozen-bias"]
     monkeypatch.setattr(kill_matrix, "load", lambda name: planted("numpy", fault))
-    kill_matrix.honest.cache_clear()
+    kill_matrix.honest_trace.cache_clear()
     try:
-        assert kill_matrix.honest("numpy", "tanh", "float64", INITIAL, 0).broken == {fault.breaks}
+        assert kill_matrix.honest_trace("numpy", "tanh", "float64", INITIAL, 0).broken == {fault.breaks}
     finally:
-        kill_matrix.honest.cache_clear()
+        kill_matrix.honest_trace.cache_clear()
 
 
 def test_torch_compile_is_set_beside_eager_torch(monkeypatch):
@@ -346,26 +363,26 @@ def test_torch_compile_is_set_beside_eager_torch(monkeypatch):
         return planted("numpy", replace(FAULT, wrong=lambda m, honest, *operands: honest(*operands)))
 
     monkeypatch.setattr(kill_matrix, "load", load)
-    kill_matrix.honest.cache_clear()
+    kill_matrix.honest_trace.cache_clear()
     try:
-        kill_matrix.honest("torch-compile", "tanh", "float32", INITIAL, 0)
-        kill_matrix.honest("jax-whole", "tanh", "float32", INITIAL, 0)
+        kill_matrix.honest_trace("torch-compile", "tanh", "float32", INITIAL, 0)
+        kill_matrix.honest_trace("jax-whole", "tanh", "float32", INITIAL, 0)
     finally:
-        kill_matrix.honest.cache_clear()
+        kill_matrix.honest_trace.cache_clear()
     assert asked == ["torch-eager", "jax-whole"]
 
 
 def test_an_engine_that_was_not_measured_is_judged_as_any(monkeypatch):
     """torch-compile is not an engine of the campaign and declares nothing: it is allowed the widest."""
     asked = []
-    right = kill_matrix.checked
+    right = kill_matrix.checks_of
     monkeypatch.setattr(
-        kill_matrix, "checked", lambda case, trace, declared: asked.append(declared) or right(case, trace, declared)
+        kill_matrix, "checks_of", lambda case, trace, declared: asked.append(declared) or right(case, trace, declared)
     )
     engine = planted("numpy", FAULT)
     other = SimpleNamespace(name="torch-compile", trace=engine.trace)
     for wrong in (engine, other):
-        assert kill_matrix.draw("numpy", wrong, FAULT, "float32", INITIAL, 3).killed
+        assert kill_matrix.draw_pass("numpy", wrong, FAULT, "float32", INITIAL, 3).killed
     assert asked[-1] == UNDECLARED
     assert NumpyEngine.arithmetic in asked
 
@@ -373,32 +390,45 @@ def test_an_engine_that_was_not_measured_is_judged_as_any(monkeypatch):
 # --- faults of the batches
 
 
+@pytest.mark.parametrize("dtype", TRAINED_IN)
 @pytest.mark.parametrize("engine", LAYERED)
-def test_every_fault_of_the_batches_is_planted_in_every_engine_that_trains_and_killed(engine):
-    (task,) = [task for task in tasks((engine,), ("float32",), 1) if set(task.faults) & set(BATCH_FAULTS)]
-    assert set(task.faults) == set(BATCH_FAULTS)
-    for record in kill_matrix.run(task):
-        assert (record["claimed"], record["killed"], record["localised"]) == (True, 1, 1), record["fault"]
-        assert record["change"] > CERTAIN
+def test_every_fault_of_the_batches_is_planted_in_every_engine_that_trains_and_killed(engine, dtype):
+    (planting,) = [each for each in plantings((engine,), (dtype,), 1) if set(each.faults) & set(BATCH_FAULTS)]
+    assert set(planting.faults) == set(BATCH_FAULTS)
+    cells = kill_matrix.run(planting)
+    assert [(cell["fault"], cell["stage"]) for cell in cells] == list(product(BATCH_FAULTS, STAGES))
+    for cell in cells:
+        assert (cell["claimed"], cell["killed"], cell["localised"]) == (True, 1, 1), cell["fault"]
+        assert cell["change"] > CERTAIN
+
+
+@pytest.mark.parametrize("engine", LAYERED)
+def test_an_honest_run_is_not_killed(engine, engine_named):
+    fault = BATCH_FAULTS["batch-late"]
+    for dtype, stage in product(TRAINED_IN, STAGES):
+        case = DRAWN[stage](fault.network, dtype, 0)
+        plan = Plan(draw_batches(np.random.default_rng(0), case.samples, kill_matrix.BATCH, 2), optimiser("adam"))
+        assert kill_matrix.first_break_of_run(engine_named(engine), case, plan) is None
 
 
 def test_faults_of_the_batches_are_not_planted_where_no_training_is_audited():
-    planned = [name for task in tasks(("numpy", *OF_ONE_PROGRAM), ("bfloat16",), 1) for name in task.faults]
+    planned = [name for planting in plantings(("numpy", *OF_ONE_PROGRAM), ("bfloat16",), 1) for name in planting.faults]
     assert planned
     assert not set(planned) & set(BATCH_FAULTS)
 
 
 def test_a_fault_of_the_batches_that_is_switched_off_is_missed():
     fault = replace(BATCH_FAULTS["batch-late"], wrong=lambda case, plan: (case, plan))
-    for record in kill_matrix.of_fault("numpy", fault, "float64", (0,)):
+    for record in kill_matrix.cells_of_fault("numpy", fault, "float64", (0,)):
         assert (record["killed"], record["missed"], record["change"]) == (0, 1, 0)
 
 
 def test_a_fault_of_the_batches_is_not_credited_with_what_breaks_without_it(monkeypatch):
+    """An engine whose honest run breaks as well: nothing tells the fault from the engine."""
     fault = BATCH_FAULTS["batch-late"]
     guilty = kill_matrix.au.Finding("z", 1, 3.0, 4, None)
-    monkeypatch.setattr(kill_matrix, "first_broken", lambda *run: guilty)
-    assert not kill_matrix.draw_batches_of("numpy", fault, "float32", INITIAL, 0).killed
+    monkeypatch.setattr(kill_matrix, "first_break_of_run", lambda *run: guilty)
+    assert not kill_matrix.draw_training("numpy", fault, "float32", INITIAL, 0).killed
 
 
 def test_where_a_fault_of_the_batches_is_found_decides_whether_it_is_localised():

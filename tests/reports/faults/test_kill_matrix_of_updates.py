@@ -14,7 +14,7 @@ from adapters.faults.updates import UPDATES
 from reference.audit import Finding, Worst
 from reference.rounding import DTYPES, UNIT_ROUNDOFF
 from reports.faults import kill_matrix
-from reports.faults.kill_matrix import Task, broken, draw_update, moved_at_worst, of_fault, tasks
+from reports.faults.kill_matrix import Planting, breaks_by_step, cells_of_fault, draw_update, move_at_worst, plantings
 from reports.faults.measure import panel
 
 INF, NAN = math.inf, math.nan
@@ -102,7 +102,7 @@ def test_what_breaks_in_the_honest_step_first_names_no_fault(monkeypatch):
     assert draw.killed
     assert draw.found == ("2a of the honest step", 1)
     assert not FAULT.names(*draw.found)
-    record = kill_matrix.summary("numpy", FAULT, "float32", INITIAL, [draw])
+    record = kill_matrix.matrix_cell("numpy", FAULT, "float32", INITIAL, [draw])
     assert (record["killed"], record["localised"]) == (1, 0)
 
 
@@ -120,10 +120,10 @@ def test_what_does_not_hold_comes_in_the_order_of_the_computation():
     W, b = ("W", 1), ("b", 1)
     holds, breaks = found(ratio=1.0), found(ratio=1.5)
     steps = [{W: [holds]}, {W: [found("adam: m", ratio=0.0), found("adam: w", ratio=NAN)], b: [breaks]}]
-    assert list(broken(steps)) == [(1, W, "adam: w"), (1, b, "2a")]
-    assert broken(steps)[1, b, "2a"] is breaks
-    assert broken([{W: [replace(holds, elements=0)]}])  # nothing compared is not a pass
-    assert broken([]) == {}
+    assert list(breaks_by_step(steps)) == [(1, W, "adam: w"), (1, b, "2a")]
+    assert breaks_by_step(steps)[1, b, "2a"] is breaks
+    assert breaks_by_step([{W: [replace(holds, elements=0)]}])  # nothing compared is no pass
+    assert breaks_by_step([]) == {}
 
 
 # --- by how much
@@ -132,32 +132,32 @@ def test_what_does_not_hold_comes_in_the_order_of_the_computation():
 def test_a_move_is_that_of_the_worst_element_in_allowances_and_the_largest_in_u():
     before, after = np.array([1.0, 4.0]), np.array([1.5, 5.0])
     u = UNIT_ROUNDOFF["float32"]
-    assert moved_at_worst("float32", found(index=(1,), allowed=0.25), before, after) == (4.0, 0.5 / u)
-    assert moved_at_worst("float32", found(), before, before) == (0.0, 0.0)
+    assert move_at_worst("float32", found(index=(1,), allowed=0.25), before, after) == (4.0, 0.5 / u)
+    assert move_at_worst("float32", found(), before, before) == (0.0, 0.0)
 
 
 def test_a_number_that_is_kept_once_moves_beyond_its_allowance_of_nothing():
     count = found("adam: t", index=(), allowed=0.0)
-    with kill_matrix.quiet():
-        assert moved_at_worst("float64", count, 5.0, 4.0)[0] == INF
-        assert moved_at_worst("float64", count, 5.0, 5.0) == (0.0, 0.0)
+    with kill_matrix.without_warnings():
+        assert move_at_worst("float64", count, 5.0, 4.0)[0] == INF
+        assert move_at_worst("float64", count, 5.0, 5.0) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("after", [NAN, INF])
 def test_a_move_to_no_number_is_beyond_all_numbers(after):
-    assert moved_at_worst("float64", found(), np.array([1.0]), np.array([after])) == (INF, INF)
+    assert move_at_worst("float64", found(), np.array([1.0]), np.array([after])) == (INF, INF)
 
 
 def test_where_nothing_was_compared_anything_may_have_moved():
-    assert moved_at_worst("float64", replace(found(), worst=None), np.ones(1), np.ones(1))[0] == INF
+    assert move_at_worst("float64", replace(found(), worst=None), np.ones(1), np.ones(1))[0] == INF
 
 
 # --- cells of the matrix
 
 
 def test_a_cell_has_what_a_cell_of_the_passes_has():
-    (first, second) = of_fault("numpy", FAULT, "float32", (0, 1))
-    (other, _) = of_fault("numpy", FAULTS["derivative-sign"], "float32", (0,))
+    (first, second) = cells_of_fault("numpy", FAULT, "float32", (0, 1))
+    (other, _) = cells_of_fault("numpy", FAULTS["derivative-sign"], "float32", (0,))
     assert list(first) == list(other)
     assert [record["stage"] for record in (first, second)] == list(STAGES)
     for record in (first, second):
@@ -168,7 +168,7 @@ def test_a_cell_has_what_a_cell_of_the_passes_has():
 
 @pytest.mark.parametrize("engine", LAYERED)
 def test_faults_of_the_update_and_of_the_passes_run_alike(engine):
-    records = kill_matrix.run(Task(engine, ("float32", "bfloat16"), ("decay-coupled", "updated-in-brain"), (0,)))
+    records = kill_matrix.run(Planting(engine, ("float32", "bfloat16"), ("decay-coupled", "updated-in-brain"), (0,)))
     cells = {(r["fault"], r["dtype"], r["stage"]): (r["claimed"], r["killed"]) for r in records}
     assert {cells["decay-coupled", dtype, stage] for dtype in ("float32", "bfloat16") for stage in STAGES} == {
         (True, 1)
@@ -178,13 +178,13 @@ def test_faults_of_the_update_and_of_the_passes_run_alike(engine):
 
 
 def test_what_is_not_claimed_and_not_found_is_below_the_precision():
-    (first, _) = of_fault("numpy", UPDATES["updated-in-brain"], "bfloat16", (0,))
+    (first, _) = cells_of_fault("numpy", UPDATES["updated-in-brain"], "bfloat16", (0,))
     assert (first["indistinguishable"], first["missed"], first["change"]) == (1, 0, 0.0)
 
 
 def test_a_format_in_which_an_optimiser_makes_no_step_has_no_cell():
     planned = {
-        dtype: {name for task in tasks(("numpy",), (dtype,), 1) for name in task.faults} & set(UPDATES)
+        dtype: {name for planting in plantings(("numpy",), (dtype,), 1) for name in planting.faults} & set(UPDATES)
         for dtype in DTYPES
     }
     assert planned["float32"] == planned["float64"] == planned["bfloat16"] == set(UPDATES)
@@ -194,7 +194,7 @@ def test_a_format_in_which_an_optimiser_makes_no_step_has_no_cell():
 
 @pytest.mark.parametrize("engine", OF_ONE_PROGRAM)
 def test_engines_without_optimisers_of_their_own_have_no_cell(engine):
-    assert not {name for task in tasks((engine,), DTYPES, 1) for name in task.faults} & set(UPDATES)
+    assert not {name for planting in plantings((engine,), DTYPES, 1) for name in planting.faults} & set(UPDATES)
 
 
 def test_the_panel_tells_of_faults_of_the_update_as_of_others():

@@ -11,12 +11,12 @@ from adapters.faults.planting import OF_ONE_PROGRAM
 from reference.rounding import DTYPES
 from reports.faults import checkers, false_alarms, kill_matrix, smallest_fault, summary
 from reports.faults import measure as faults_measure
-from reports.faults.measure import COMPILERS, Request, able, measure, panel
+from reports.faults.measure import COMPILERS, FaultsRequest, measure, panel, runnable
 from reports.running import workers
 from tests.reports import samples
 
 TWO = ("derivative-at-activation", "loss-summed")
-REQUEST = Request(("numpy",), ("float32",), 1, 20, 2026, ("matrix", "alarms"), 1)
+REQUEST = FaultsRequest(("numpy",), ("float32",), 1, 20, 2026, ("matrix", "alarms"), 1)
 
 
 @pytest.fixture
@@ -105,15 +105,15 @@ def test_the_samples_are_like_what_is_measured(two, tmp_path, monkeypatch):
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_one_compiler_is_enough(monkeypatch, compiler):
     monkeypatch.setattr(faults_measure, "which", lambda name: f"/bin/{name}" if name == compiler else None)
-    assert able(("numpy", "torch-compile")) == (["numpy", "torch-compile"], [])
+    assert runnable(("numpy", "torch-compile")) == (["numpy", "torch-compile"], [])
 
 
 def test_without_a_compiler_torch_compile_is_not_run_and_that_is_told(monkeypatch):
     monkeypatch.setattr(faults_measure, "which", lambda name: None)
-    engines, lines = able(("numpy", "torch-compile", "jax-whole"))
+    engines, lines = runnable(("numpy", "torch-compile", "jax-whole"))
     assert engines == ["numpy", "jax-whole"]
     assert lines == ["torch-compile is not run: it wants a C++ compiler, one of c++, g++, clang++"]
-    assert able(("numpy",)) == (["numpy"], []), "nothing is told of what was not asked for"
+    assert runnable(("numpy",)) == (["numpy"], []), "nothing is told of what was not asked for"
 
 
 def test_what_is_not_run_is_in_the_results(two, tmp_path, monkeypatch):
@@ -127,7 +127,9 @@ def test_what_is_not_run_is_in_the_results(two, tmp_path, monkeypatch):
 def test_the_panel_has_every_fault_that_is_planted():
     named = {row["name"] for row in panel()}
     planted = {
-        name for task in kill_matrix.tasks((*false_alarms.ENGINES, *OF_ONE_PROGRAM), DTYPES, 1) for name in task.faults
+        name
+        for planting in kill_matrix.plantings((*false_alarms.ENGINES, *OF_ONE_PROGRAM), DTYPES, 1)
+        for name in planting.faults
     }
     assert planted <= named, f"the panel lacks {', '.join(sorted(planted - named))}"
     assert set(FAULTS) | set(BATCH_FAULTS) <= planted

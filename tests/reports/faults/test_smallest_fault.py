@@ -13,13 +13,12 @@ from reference.rounding import DTYPES, UNIT_ROUNDOFF, rounded
 from reports.faults import limits, smallest_fault
 from reports.faults.smallest_fault import Grid, MeasurementError
 from reports.results.fault_records import Sizes
-from reports.text import wording
 
 SQUARE, COUPLED = smallest_fault.NETWORKS
 
 
 def honest_of(engine, dtype, seed=3, combination=SQUARE):
-    return smallest_fault.draw(engine, combination, dtype, np.random.default_rng(seed))
+    return smallest_fault.draw_step(engine, combination, dtype, np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_the_audit_turns_at_the_critical_epsilon(engine, dtype, fault):
 )
 def test_the_audit_turns_there_in_any_draw(torch, seed, dtype, network):
     rng = np.random.default_rng(seed)
-    honest = smallest_fault.draw(torch, network, dtype, rng)
+    honest = smallest_fault.draw_step(torch, network, dtype, rng)
     found = list(smallest_fault.critical_in_drawn_layers(honest, smallest_fault.NETWORKS[network], rng, verified=True))
     assert len(found) == len(limits.ELEMENTS) * len(smallest_fault.NETWORKS[network])
 
@@ -332,14 +331,3 @@ def test_an_engine_that_lacks_the_network_says_why(torch, monkeypatch):
 def test_what_cannot_be_measured_is_named(asked, message):
     with pytest.raises(MeasurementError, match=f"^{message}"):
         smallest_fault.measure(7, **asked)
-
-
-# --- what a person sees
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0.5432, "0.543"), (1.0, "1"), (32.06, "32.1"), (99.96, "100"), (1234.5, "1,230"), (45678, "45,700")],
-)
-def test_sizes_have_three_digits(size, text):
-    assert wording.size_text(size) == text

@@ -40,6 +40,14 @@ def test_a_short_ratio(ratio: float, text: str) -> None:
     assert wording.short_text(ratio) == text
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0.5432, "0.543"), (1.0, "1"), (32.06, "32.1"), (99.96, "100"), (1234.5, "1,230"), (45678, "45,700")],
+)
+def test_sizes_have_three_digits(size: float, text: str) -> None:
+    assert wording.size_text(size) == text
+
+
 def test_levels_are_fifths_of_the_allowance() -> None:
     assert [wording.level(ratio)[-1] for ratio in (0, 0.19, 0.2, 0.5, 0.79, 0.8, 1)] == [*"0012344"]
 
