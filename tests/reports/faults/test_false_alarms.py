@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -339,7 +340,7 @@ def audited_range(start=0, stop=50, cases=40, kind="kinks", breaks=()):
 
 
 def silent(notice):
-    raise AssertionError(f"there is nothing to tell, but {notice!r} is told")
+    raise AssertionError(f"no notice is due, but {notice!r} came")
 
 
 def test_a_journal_is_begun_and_read(journal):
@@ -421,7 +422,7 @@ def test_cases_are_spread_evenly():
 
 
 def test_a_campaign_in_workers_goes_on_from_its_journal(tmp_path):
-    first, again, told = [], [], []
+    first, again, notices = [], [], []
     kinds = len(KINDS)
     found = measure(("numpy",), "cpu", ("float32",), kinds, SEED, tmp_path, 1, lambda *n: first.append(n), silent)
     assert (found["cases"], found["alarms"], found["explained"]["findings"]) == (kinds, [], 0)
@@ -429,16 +430,31 @@ def test_a_campaign_in_workers_goes_on_from_its_journal(tmp_path):
     lines = (tmp_path / JOURNAL).read_text().splitlines(keepends=True)
     (tmp_path / JOURNAL).write_text("".join(lines)[:-5])
     more = measure(
-        ("numpy",), "cpu", ("float32",), 2 * kinds, SEED, tmp_path, 1, lambda *n: again.append(n), told.append
+        ("numpy",), "cpu", ("float32",), 2 * kinds, SEED, tmp_path, 1, lambda *n: again.append(n), notices.append
     )
     assert more["cases"] == 2 * kinds
-    assert len(told) == 1
+    assert len(notices) == 1
     kept = (tmp_path / JOURNAL).read_text().splitlines(keepends=True)
     assert kept[: len(lines) - 1] == lines[:-1]
     ranges = [(c["kind"], i) for c in map(json.loads, kept[1:]) for i in range(c["start"], c["stop"])]
     assert len(ranges) == len(set(ranges)) >= 2 * kinds
     done = measure(("numpy",), "cpu", ("float32",), kinds, SEED, tmp_path, 1, silent, silent)
     assert done["numbers"] == more["numbers"]
+
+
+def test_the_order_of_the_journal_does_not_change_what_is_counted(tmp_path):
+    """Workers add their lines as they come; the rows stand in the order of engines, formats and kinds."""
+    dtypes = "float64", "float32"
+
+    def measured():
+        found = measure(("numpy",), "cpu", dtypes, 2 * len(KINDS), SEED, tmp_path, 1, tell=silent)
+        return {key: value for key, value in found.items() if key != "seconds"}
+
+    once = measured()
+    first, *lines = (tmp_path / JOURNAL).read_text().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_text("".join([first, *reversed(lines)]))
+    assert measured() == once
+    assert [(row["dtype"], row["kind"]) for row in once["by"]] == list(product(dtypes, KINDS))
 
 
 def test_an_adapter_of_a_file_is_caught_in_a_worker(tmp_path):

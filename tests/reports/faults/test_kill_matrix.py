@@ -35,7 +35,7 @@ from reports.faults.kill_matrix import (
 INF, NAN = math.inf, math.nan
 
 FAULT = FAULTS["transposed-weight"]  # breaks (14) in layer 1
-SLIGHT = FAULTS["last-bits-double"]  # is not said to show in float32
+SLIGHT = FAULTS["last-bits-double"]  # does not claim to show in float32
 
 LAYERED = tuple(name for name in PLANTED if name not in OF_ONE_PROGRAM)
 
@@ -162,7 +162,7 @@ def test_a_fault_that_is_killed_in_every_draw():
 
 
 @pytest.mark.parametrize("change", [0.0, 0.5, 1.0, CERTAIN, 3.0, INF, NAN])
-def test_a_survivor_is_missed_where_the_fault_is_said_to_show(change):
+def test_a_survivor_is_missed_where_the_fault_claims_to_show(change):
     record = summed(kill(), survivor(change, seed=7))
     assert record["claimed"]
     assert (record["killed"], record["missed"], record["indistinguishable"]) == (1, 1, 0)

@@ -1,4 +1,4 @@
-"""What the audit catches, measured: every part, in the order it is asked for, and what cannot run is told."""
+"""What the audit catches, measured: every part, in the order it is asked for, with a line for what cannot run."""
 
 from dataclasses import replace
 
@@ -28,13 +28,13 @@ def two(monkeypatch):
 
 
 def measured(request, folder):
-    """The measurements, what progress was told, and the lines."""
-    told, lines = [], []
-    return measure(request, folder, lambda *done: told.append(done), lines.append), told, lines
+    """The measurements, what progress was shown, and the lines."""
+    progress, lines = [], []
+    return measure(request, folder, lambda *done: progress.append(done), lines.append), progress, lines
 
 
 def test_two_faults_and_honest_cases(two, tmp_path):
-    found, told, lines = measured(REQUEST, tmp_path)
+    found, progress, lines = measured(REQUEST, tmp_path)
     assert summary.holds(found)
     assert {cell["fault"] for cell in found["matrix"]} == set(TWO)
     assert [(c["engine"], c["dtype"], c["stage"], c["draws"]) for c in found["matrix"]] == [
@@ -44,8 +44,8 @@ def test_two_faults_and_honest_cases(two, tmp_path):
     assert found["request"] == REQUEST._asdict()
     assert [about["name"] for about in found["panel"]] == list(TWO)
     assert (found["not_run"], lines) == ([], [])
-    assert told[0] == (1, 1, "matrix")
-    assert told[-1] == (20, 20, "honest cases")
+    assert progress[0] == (1, 1, "matrix")
+    assert progress[-1] == (20, 20, "honest cases")
 
 
 def test_a_fault_that_is_switched_off_is_a_miss(two, tmp_path):
@@ -71,17 +71,17 @@ def test_the_checkers_are_asked_about_the_panel(two, tmp_path, monkeypatch):
     few = [c for c in checkers.CHECKERS if c.name in ("audit", "NablaFuzz")]
     monkeypatch.setattr(checkers, "CHECKERS", few)
     monkeypatch.setattr(checkers, "NETWORKS", {"tanh": NETWORKS["tanh"]})
-    found, told, _ = measured(REQUEST._replace(parts=("beside",)), tmp_path)
+    found, progress, _ = measured(REQUEST._replace(parts=("beside",)), tmp_path)
     assert [row["rule"] for row in found["beside"]] == ["audit", "NablaFuzz"]
     audit, nabla = (row["killed"][samples.STAGES[0]] for row in found["beside"])
     assert (audit["of"], audit["faults"]) == (2, 2)
     assert nabla["of_draws"] == 2
     assert summary.holds(found)
-    assert told == [(1, 2, "beside"), (2, 2, "beside")]
+    assert progress == [(1, 2, "beside"), (2, 2, "beside")]
 
 
 def test_the_samples_are_like_what_is_measured(two, tmp_path, monkeypatch):
-    """The tests of what is said of it use records by hand."""
+    """Other tests use records written by hand."""
     monkeypatch.setattr(checkers, "CHECKERS", checkers.CHECKERS[:1])
     monkeypatch.setattr(checkers, "NETWORKS", {"tanh": NETWORKS["tanh"]})
     monkeypatch.setattr(smallest_fault, "VERIFIED", 1)
@@ -94,8 +94,10 @@ def test_the_samples_are_like_what_is_measured(two, tmp_path, monkeypatch):
     for part in ("panel", "matrix", "beside", "smallest"):
         assert set(found[part][0]) == set(sample[part][0]), part
     for key in ("killed", "false_alarms"):
-        real, made = found["beside"][0][key], sample["beside"][0][key]
-        assert {stage: set(said) for stage, said in real.items()} == {stage: set(said) for stage, said in made.items()}
+        real, by_hand = found["beside"][0][key], sample["beside"][0][key]
+        assert {stage: set(counts) for stage, counts in real.items()} == {
+            stage: set(counts) for stage, counts in by_hand.items()
+        }
     for key in ("one", "all"):
         assert set(found["smallest"][0][key]) == set(sample["smallest"][0][key])
     assert set(found["alarms"]) == set(sample["alarms"])
@@ -108,12 +110,12 @@ def test_one_compiler_is_enough(monkeypatch, compiler):
     assert runnable(("numpy", "torch-compile")) == (["numpy", "torch-compile"], [])
 
 
-def test_without_a_compiler_torch_compile_is_not_run_and_that_is_told(monkeypatch):
+def test_without_a_compiler_torch_compile_is_not_run_and_a_line_says_so(monkeypatch):
     monkeypatch.setattr(faults_measure, "which", lambda name: None)
     engines, lines = runnable(("numpy", "torch-compile", "jax-whole"))
     assert engines == ["numpy", "jax-whole"]
     assert lines == ["torch-compile is not run: it wants a C++ compiler, one of c++, g++, clang++"]
-    assert runnable(("numpy",)) == (["numpy"], []), "nothing is told of what was not asked for"
+    assert runnable(("numpy",)) == (["numpy"], []), "no line for what was not asked for"
 
 
 def test_what_is_not_run_is_in_the_results(two, tmp_path, monkeypatch):

@@ -145,8 +145,8 @@ def test_a_wrong_critical_epsilon_is_caught(torch, dtype, equation, factor):
     check = next(check for check in smallest_fault.checks(honest) if check[0] == equation)
     signs = smallest_fault.every(check[2], np.random.default_rng(1))
     epsilon, _ = smallest_fault.smallest(check, signs, smallest_fault.grid(honest, equation))
-    said = "is not flagged at 1.0" if factor < 1 else "is flagged at 0.9"
-    with pytest.raises(MeasurementError, match=rf"^\({equation}\) in layer \d of torch-eager in {dtype} {said}"):
+    message = "is not flagged at 1.0" if factor < 1 else "is flagged at 0.9"
+    with pytest.raises(MeasurementError, match=rf"^\({equation}\) in layer \d of torch-eager in {dtype} {message}"):
         smallest_fault.verify(honest, check, signs, factor * epsilon)
 
 

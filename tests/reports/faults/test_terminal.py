@@ -33,12 +33,12 @@ WIDE = 100
 
 def shown(found, width=WIDE):
     """The tables as lines of text, each table's in a list of its own."""
-    made = []
+    texts = []
     for table in terminal.tables(summarise(found)):
         console = Console(file=io.StringIO(), width=width)
         console.print(table)
-        made.append(console.file.getvalue().splitlines())
-    return made
+        texts.append(console.file.getvalue().splitlines())
+    return texts
 
 
 def row_of(lines, *words):
@@ -77,12 +77,12 @@ def large(seeds, size):
 @pytest.mark.parametrize(("seeds", "size", "width"), [(10, 98_700.0, 80), (100, 9.87e6, WIDE)])
 def test_no_cell_is_cut(seeds, size, width):
     """A terminal that does not say how wide it is, such as a log's, has 80 columns."""
-    made = shown(large(seeds, size), width)
-    assert len(made) == 4
-    for lines in made:
+    texts = shown(large(seeds, size), width)
+    assert len(texts) == 4
+    for lines in texts:
         assert "…" not in "\n".join(lines)
         assert max(map(len, lines)) <= width
-    matrix, _, smallest, alarms = made
+    matrix, _, smallest, alarms = texts
     assert sum("bfloat16" in line for line in matrix) == 5 * 2
     assert "bfloat16" in "\n".join(smallest)
     assert sum("bfloat16" in line for line in alarms) == 3
