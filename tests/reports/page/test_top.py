@@ -2,8 +2,7 @@
 
 import pytest
 
-from reports.campaign import ledger
-from reports.campaign.standing import items
+from reports.campaign.summary import summarise
 from reports.page.report import render
 from reports.page.top import key_figures, started
 from reports.results import files
@@ -56,17 +55,16 @@ def test_nothing_run_has_no_tick(results: Results) -> None:
 def test_key_figures() -> None:
     results = full()
     leave_out(results["cells"][10], "no tanh")
-    found = items(results)
-    figures = {f.label: f for f in key_figures(results, found, ledger.ledger(found))}
+    campaign = summarise(results)
+    figures = {f.label: f for f in key_figures(results, campaign)}
     assert figures["cells hold"].value == "1,004 of 1,008"
     assert figures["cells hold"].remark == "3 break as listed, 1 not run"
-    elements = sum(check.elements for item in found for check in item.checks.values())
+    elements = sum(check.elements for item in campaign.items for check in item.checks.values())
     assert figures["numbers compared"].value == f"{elements:,}"
     assert files.number(figures["worst ratio"].value) <= 1, "the worst ratio is one that a divergence explains"
     assert figures["time"].value == "93 s"
     spoil(results["cells"][20], "14", 2, "NaN")
-    found = items(results)
-    figures = {f.label: f for f in key_figures(results, found, ledger.ledger(found))}
+    figures = {f.label: f for f in key_figures(results, summarise(results))}
     worst = figures["worst ratio"]
     assert (worst.value, worst.remark) == ("NaN", "equation (14), torch-eager float32")
 
