@@ -1,6 +1,7 @@
 """`sweep`: measure the accuracy of every scalar function in every engine."""
 
 import argparse
+from importlib.util import find_spec
 
 from rich.console import Console
 
@@ -8,6 +9,7 @@ from adapters.contract import ENGINES, load
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reports.commands import options as shared
+from reports.commands.options import UsageError
 from reports.results import files
 from reports.running.engines import WITH_FUNCTIONS
 from reports.text.console import say
@@ -35,7 +37,11 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def sweep(options: argparse.Namespace, console: Console) -> int:
     """Measure every scalar function, and write scalar_accuracy.json."""
-    from reports.accuracy.sweep import PARTIAL, SweepPlan, line, measure  # needs python-flint, which --help does not
+    if find_spec("flint") is None:
+        raise UsageError(
+            "true values are computed with python-flint, which is not installed: python -m pip install python-flint"
+        )
+    from reports.accuracy.sweep import PARTIAL, SweepPlan, line, measure
 
     folder = files.writable(options.out)
     plan = SweepPlan(

@@ -5,7 +5,7 @@ with its running error about the exact result (`reference.running_error`), and t
 may differ by the sum of the two errors, carried through the law. What this module computes, in float64, adds γ_n.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -41,24 +41,30 @@ def side(engine, case, name):
         return Side(case, engine.trace(case), propagate(case, arithmetic(name)))
 
 
-def violations(claims):
-    """A line for each claim that is not met; NaN meets none. There must be claims.
+class Judgement(NamedTuple):
+    """A line for each claim that is not met, and how many numbers were claimed."""
+
+    violations: list[str]
+    claimed: int
+
+
+def judged(claims: Iterable[Claim]) -> Judgement:
+    """What becomes of the claims of a law in one Case; NaN meets none.
 
     Nothing is claimed where no number bounds the error, as beside a pole, to which the error may reach.
     """
-    found, counted = [], 0
+    violations, count = [], 0
     for claim in claims:
         one, other, allowed = np.broadcast_arrays(claim.one, claim.other, claim.allowed)
         claimed = np.isfinite(allowed)
-        counted += int(claimed.sum())
+        count += int(claimed.sum())
         with np.errstate(all="ignore"):
             off = claimed & ~((np.abs(one - other) <= allowed) | (one == other))
         if off.any():
             at = np.unravel_index(np.argmax(off), off.shape)
             where = f"{claim.what} at {tuple(map(int, at))}"
-            found.append(f"{where}: {one[at]!r} and {other[at]!r} differ by more than {allowed[at]!r}")
-    assert counted, "a law of nothing"
-    return found
+            violations.append(f"{where}: {one[at]!r} and {other[at]!r} differ by more than {allowed[at]!r}")
+    return Judgement(violations, count)
 
 
 def own(n: int, size: Array) -> Array:

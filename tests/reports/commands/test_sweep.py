@@ -1,6 +1,7 @@
 """`sweep`: the file that it writes, and what a sweep that was cut off leaves."""
 
 import json
+import sys
 
 import pytest
 
@@ -24,7 +25,6 @@ def test_a_sweep_is_written_and_leaves_nothing_unfinished(call, tmp_path):
 
 def test_a_sweep_that_is_finished_is_swept_again(call, tmp_path, monkeypatch):
     """Another version, another accuracy: what a finished sweep found is not handed out as a new measurement."""
-
     arguments = ("--functions", "tanh", "--dtypes", "float32", "--inputs", "256", "--engines", "numpy")
     before = sweep.sweep_activation
     seen = []
@@ -35,7 +35,6 @@ def test_a_sweep_that_is_finished_is_swept_again(call, tmp_path, monkeypatch):
 
 
 def test_a_sweep_that_is_cut_off_goes_on(call, tmp_path, monkeypatch):
-
     arguments = ("--functions", "tanh,huber", "--dtypes", "float32", "--inputs", "256", "--engines", "numpy")
     before = sweep.sweep_loss
 
@@ -51,3 +50,12 @@ def test_a_sweep_that_is_cut_off_goes_on(call, tmp_path, monkeypatch):
     assert call("sweep", *arguments, "--out", tmp_path)[0] == 0
     found = json.loads((tmp_path / "scalar_accuracy.json").read_text(encoding="utf-8"))
     assert {entry["function"] for entry in found["entries"]} == {"tanh", "huber"}
+
+
+def test_without_python_flint_a_sweep_is_one_line(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    status, text, err = call("sweep", "--functions", "tanh", "--out", tmp_path)
+    assert (status, text) == (2, "")
+    assert err.startswith("error: true values are computed with python-flint, which is not installed: ")
+    assert err.endswith(" python -m pip install python-flint\n")
+    assert err.count("\n") == 1
