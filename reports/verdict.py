@@ -2,7 +2,7 @@
 
 from reports.campaign.summary import summarise
 from reports.faults import summary as faults_summary
-from reports.results.records import Results
+from reports.results.schema import Results
 from reports.trajectories import summary as trajectories_summary
 
 

@@ -19,7 +19,8 @@ from reports.results import journal
 from reports.results.environment import flags
 from reports.results.files import restored
 from reports.results.journal import MeasuredWith
-from reports.results.records import Divergence, Measurements
+from reports.results.records import Divergence
+from reports.results.schema import Measurements
 from reports.running import workers
 from reports.running.engines import WITH_FUNCTIONS, loaded
 from reports.running.workers import UNLIMITED, CampaignError, Failure, Job, Limits

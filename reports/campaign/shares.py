@@ -5,7 +5,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from reports.results.files import SAME, ResultsError
-from reports.results.records import Cell, Results, Times, TrainingRun
+from reports.results.records import Cell, Times, TrainingRun
+from reports.results.schema import Results
 
 
 class Share(NamedTuple):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from reports.results.files import number
-from reports.results.records import Cell, FindingRecord, ItemRecord, Results, TrainingRun
+from reports.results.records import Cell, FindingRecord, ItemRecord, TrainingRun
+from reports.results.schema import Results
 from reports.results.verdicts import Verdict
 
 Column = tuple[str, str]

@@ -8,7 +8,7 @@ from functools import cached_property
 from reports.campaign.ledger import Cause, LedgerRow, causes, ledger
 from reports.campaign.sentence import sentence
 from reports.campaign.standing import Check, Column, Item, columns, items, worst_check
-from reports.results.records import Results
+from reports.results.schema import Results
 from reports.results.verdicts import Verdict
 
 

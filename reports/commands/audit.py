@@ -25,7 +25,8 @@ from reports.commands.chapters import conclude
 from reports.commands.options import UsageError
 from reports.results import files
 from reports.results.environment import environment
-from reports.results.records import Measurements, RequestRecord, Results
+from reports.results.records import RequestRecord
+from reports.results.schema import Measurements, Results
 from reports.running.workers import Limits
 from reports.text.console import say
 from reports.text.progress import progress

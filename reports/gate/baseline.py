@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
 from reports.campaign.standing import checks
 from reports.results.files import ResultsError, jsonable, number, write
-from reports.results.records import Divergence, Environment, ItemRecord, RequestRecord, Results
+from reports.results.records import Divergence, Environment, ItemRecord, RequestRecord
+from reports.results.schema import Results
 from reports.results.verdicts import Verdict
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from reports.gate import baseline
 from reports.gate.gate import Difference, Setting, changes, differences
-from reports.results.records import Divergence, Results, Times
+from reports.results.records import Divergence, Times
+from reports.results.schema import Results
 from reports.text.markdown import markdown_table
 from reports.text.templates import pages
 from reports.text.wording import counted, six_digits

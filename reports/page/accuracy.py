@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from reports.campaign.standing import severity
 from reports.results.files import number
-from reports.results.records import Accuracy, Results
+from reports.results.records import Accuracy
+from reports.results.schema import Results
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from reports.campaign.ledger import Cause
 from reports.page.digits import digits, numbers, rounded
-from reports.results.records import Divergence, Results
+from reports.results.records import Divergence
+from reports.results.schema import Results
 from reports.text.wording import counted, spaced
 
 STATUSES = ("defect", "approximation", "convention", "equal", "not there")

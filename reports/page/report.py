@@ -15,7 +15,7 @@ from reports.page.times import times
 from reports.page.top import key_figures, replay, seal, started
 from reports.page.training import training
 from reports.results.files import number
-from reports.results.records import Results
+from reports.results.schema import Results
 from reports.text import places, wording
 from reports.text.templates import pages
 from reports.verdict import verdict

@@ -6,7 +6,8 @@ from typing import Any
 
 from reports.campaign.times import PARTS
 from reports.results.files import number
-from reports.results.records import Results, WithoutReuse
+from reports.results.records import WithoutReuse
+from reports.results.schema import Results
 
 
 @dataclass(frozen=True)

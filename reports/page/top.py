@@ -10,7 +10,7 @@ from reports.campaign.summary import CampaignSummary
 from reports.page import faults, trajectories
 from reports.page.figures import Figure
 from reports.results.files import number
-from reports.results.records import Results
+from reports.results.schema import Results
 from reports.results.verdicts import Verdict
 from reports.text.wording import duration_text, equation_text, ratio_text
 

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from reports.campaign.standing import Item, severity
 from reports.page import plots
 from reports.results.files import number
-from reports.results.records import Results, TrainingRun
+from reports.results.records import TrainingRun
+from reports.results.schema import Results
 
 
 @dataclass(frozen=True)

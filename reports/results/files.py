@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from reports.results.environment import environment
-from reports.results.records import Chapters, Environment, Results
+from reports.results.records import Environment
+from reports.results.schema import Chapters, Results
 
 SCHEMA = "backprop-parity/results/3"
 

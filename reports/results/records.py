@@ -1,14 +1,7 @@
-"""The records of results.json: what a cell, a training run, a finding, a divergence and the whole file hold.
-
-The chapters on seeded faults and on trajectories have modules of their own.
-"""
+"""The records of a campaign: what a cell, a training run, a finding and a divergence hold."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
-
-if TYPE_CHECKING:  # they import this module
-    from reports.results.fault_records import FaultsChapter
-    from reports.results.trajectory_records import Trajectories
+from typing import Literal, NotRequired, TypedDict
 
 Number = float | str
 """A number as JSON has it, with strings for NaN and what is infinite; `reports.results.files.number` reads it."""
@@ -197,28 +190,3 @@ class RequestRecord(TypedDict, total=False):
     further: int
     seed: int
     share: str
-
-
-class Measurements(TypedDict):
-    """The chapters of a campaign; the last two are not there where a single Case was audited."""
-
-    cells: list[Cell]
-    training: list[TrainingRun]
-    times: Times | None
-    divergences: NotRequired[list[Divergence]]
-    accuracy: NotRequired[list[Accuracy]]
-
-
-class Chapters(TypedDict, total=False):
-    """The chapters that are measured apart from a campaign, each with an environment of its own."""
-
-    faults: "FaultsChapter"
-    trajectories: "Trajectories"
-
-
-class Results(Measurements, Chapters):
-    """results.json; a chapter is there where it was measured."""
-
-    schema: str
-    environment: Environment
-    request: RequestRecord
