@@ -13,6 +13,7 @@ from reference.activations import HIDDEN, OUTPUT
 from reference.case import read
 from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
+from reference.rounding import DTYPES
 from reports.accuracy import allowances
 from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
@@ -35,19 +36,46 @@ from reports.verdict import status, verdict
 ONCE = frozenset(once())
 """The combinations of jax-whole."""
 
+EVERYTHING: dict[str, tuple[str, ...]] = {
+    "engines": tuple(ENGINES),
+    "dtypes": DTYPES,
+    "hidden": HIDDEN,
+    "output": OUTPUT,
+    "loss": tuple(LOSSES),
+}
+"""What is audited where an option leaves it open."""
+
+QUICK: dict[str, tuple[str, ...]] = {
+    "engines": ("numpy", "torch-eager"),
+    "dtypes": ("float32", "float64"),
+    "hidden": ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"),
+    "output": ("identity", "sigmoid", "softmax"),
+    "loss": (
+        *("half_squared_error", "mean_squared_error", "absolute_error", "huber"),
+        *("binary_cross_entropy", "categorical_cross_entropy", "categorical_cross_entropy_on_logits"),
+    ),
+}
+"""The same with `--quick`: engines that do not compile, and functions that most networks are made of."""
+
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `audit`."""
+    help = (
+        "a first result in half a minute: without other options, numpy and torch-eager in float32 and float64, the "
+        "functions that most networks are made of, and no table of divergences (default: everything)"
+    )
+    verb.add_argument("--quick", action="store_true", help=help)
     shared.engines(verb, tuple(ENGINES), None, "all, or none beside --adapter")
     shared.adapters(verb)
     shared.dtypes(verb)
+    verb.set_defaults(dtypes=None)
     for name, allowed, what in (
         ("--hidden", HIDDEN, "hidden activation"),
         ("--output", OUTPUT, "output activation"),
         ("--loss", tuple(LOSSES), "loss"),
     ):
         help = f"some of {', '.join(allowed)} (default: all)"
-        verb.add_argument(name, type=shared.names(allowed, what), default=allowed, metavar="NAMES", help=help)
+        verb.add_argument(name, type=shared.names(allowed, what), metavar="NAMES", help=help)
     shared.number(verb, "--cases", 1, "random Cases of each cell")
     shared.number(
         verb, "--further", 3, "further Cases, with drawn parameters, of the cells that get every experiment", 0
@@ -116,20 +144,24 @@ def show(results: Results, path: Path, console: Console) -> int:
 # --- the request
 
 
+def chosen(options: argparse.Namespace, name: str) -> tuple[str, ...]:
+    """The names that an option gives, or what stands for them where it is left open."""
+    given: tuple[str, ...] | None = getattr(options, name)
+    return given or (QUICK if options.quick else EVERYTHING)[name]
+
+
 def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """The engines and adapters asked for; every engine where neither is named."""
-    return (*(options.engines or (() if options.adapter else tuple(ENGINES))), *options.adapter)
+    """The engines and adapters asked for; where neither is named, the engines that stand for them."""
+    engines = () if options.adapter and not options.engines else chosen(options, "engines")
+    return (*engines, *options.adapter)
 
 
 def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]:
     """The combinations that the options leave to an adapter; raises UsageError if they leave none."""
-    kept = [
-        c for c in COMBINATIONS if c.hidden in options.hidden and c.output in options.output and c.loss in options.loss
-    ]
+    hidden, output, loss = (chosen(options, role) for role in ("hidden", "output", "loss"))
+    kept = [c for c in COMBINATIONS if c.hidden in hidden and c.output in output and c.loss in loss]
     if not kept:
-        raise UsageError(
-            f"no loss of {', '.join(options.loss)} fits an output of {', '.join(options.output)}: add one that fits"
-        )
+        raise UsageError(f"no loss of {', '.join(loss)} fits an output of {', '.join(output)}: add one that fits")
     if spec != "jax-whole" or len(kept) <= len(ONCE):
         return kept
     return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
@@ -140,12 +172,12 @@ def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
     return campaign.CampaignRequest(
         {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
         options.device,
-        tuple(options.dtypes),
+        chosen(options, "dtypes"),
         options.cases,
         options.further,
         options.seed,
         not options.no_training,
-        not options.no_divergences,
+        not (options.no_divergences or options.quick),
         options.shard,
         Limits(options.timeout, options.memory),
     )

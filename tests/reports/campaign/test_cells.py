@@ -18,7 +18,7 @@ from reference.rounding import DTYPES
 from reports.__main__ import parser
 from reports.campaign.cells import THOROUGH, CellGroup, cell_groups, draw_cases, failed_cell, run_cell, run_group
 from reports.campaign.times import PARTS
-from reports.commands.audit import combinations_of, specs_of
+from reports.commands.audit import chosen, combinations_of, specs_of
 from reports.results.verdicts import Verdict
 from reports.running.tally import shortened
 from reports.running.workers import Failure
@@ -65,10 +65,11 @@ def test_the_combinations_are_all_valid_ones():
 def enumerated(*arguments):
     """(engine, dtype, combination) of every cell of a campaign, as it is handed to the workers."""
     options = parser().parse_args(["audit", *arguments])
+    dtypes = chosen(options, "dtypes")
     return [
         (group.spec, group.dtype, names)
         for spec in specs_of(options)
-        for group in cell_groups(spec, spec, "cpu", options.dtypes, combinations_of(options, spec), 1, 3, SEED)
+        for group in cell_groups(spec, spec, "cpu", dtypes, combinations_of(options, spec), 1, 3, SEED)
         for names in group.combinations
     ]
 

@@ -9,6 +9,8 @@ from reference.activations import HIDDEN, OUTPUT
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports import __main__
+from reports.__main__ import parser
+from reports.commands.audit import EVERYTHING, QUICK, request_of
 from reports.results import environment, files
 from tests.reports import samples
 from tests.reports.commands.calls import BROKEN, GOOD, LOSSES_ASKED, SMALL, case_text, refused, written
@@ -366,3 +368,23 @@ def test_a_bad_case_makes_no_folder(call, out, tmp_path):
     """Nothing is done for a call that cannot be carried out."""
     refused(call, out, "audit", "--engines", "numpy", "--case", tmp_path / "absent.json", "--out", tmp_path / "new")
     assert not (tmp_path / "new").exists() or list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_is_quick_is_a_part_of_everything():
+    for name, names in QUICK.items():
+        assert set(names) < set(EVERYTHING[name]), name
+    request, quick = (request_of(parser().parse_args(["audit", *options])) for options in ((), ("--quick",)))
+    assert tuple(quick.combinations) == ("numpy", "torch-eager")
+    assert quick.dtypes == ("float32", "float64")
+    assert set(quick.combinations["numpy"]) < set(request.combinations["numpy"])
+    assert (request.divergences, quick.divergences) == (True, False)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_other_options_count_beside_quick_in_any_order(before):
+    others = ["--dtypes", "float16", "--hidden", "celu", "--engines", "jax-jit"]
+    asked = request_of(parser().parse_args(["audit", *(["--quick", *others] if before else [*others, "--quick"])]))
+    assert tuple(asked.combinations) == ("jax-jit",)
+    assert asked.dtypes == ("float16",)
+    assert {names.hidden for names in asked.combinations["jax-jit"]} == {"celu"}
+    assert {names.output for names in asked.combinations["jax-jit"]} == set(QUICK["output"])
