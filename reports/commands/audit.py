@@ -19,7 +19,6 @@ from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
 from reports.campaign.failing_cases import save_failures
 from reports.campaign.shares import Share
-from reports.campaign.summary import summarise
 from reports.campaign.times import times
 from reports.commands import options as shared
 from reports.commands.chapters import conclude
@@ -31,7 +30,7 @@ from reports.results.schema import Measurements, Results
 from reports.running.workers import Limits
 from reports.text.console import say
 from reports.text.progress import progress
-from reports.verdict import status, verdict
+from reports.verdict import summarise
 
 ONCE = frozenset(once())
 """The combinations of jax-whole."""
@@ -136,9 +135,9 @@ def audit(options: argparse.Namespace, console: Console) -> int:
 def show(results: Results, path: Path, console: Console) -> int:
     """Print the summary of a campaign; its exit status."""
     summary, seconds = summarise(results), results["environment"]["seconds"]
-    table, lines = terminal.summary_table(summary), terminal.break_lines(summary)
-    conclude([table], lines, verdict(results), path, seconds, console)
-    return status(results)
+    table, lines = terminal.summary_table(summary.campaign), terminal.break_lines(summary.campaign)
+    conclude([table], lines, summary.sentence, path, seconds, console)
+    return summary.status
 
 
 # --- the request

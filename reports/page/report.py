@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from reports.campaign.ledger import in_common
-from reports.campaign.summary import summarise
-from reports.faults import summary
+from reports.faults.summary import share
 from reports.page import faults, formulas, heatmaps, trajectories
 from reports.page.accuracy import accuracy
 from reports.page.divergences import STATUSES, answering, divergences
@@ -18,7 +17,7 @@ from reports.results.files import number
 from reports.results.schema import Results
 from reports.text import places, wording
 from reports.text.templates import pages
-from reports.verdict import verdict
+from reports.verdict import WholeSummary, summarise
 
 SHOWN = 50
 """Causes of breaks, and reasons for not running, that are listed; of the others the page says how many there are."""
@@ -27,7 +26,7 @@ DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf1
 """Short heads of narrow columns."""
 
 
-def render(results: Results) -> str:
+def render(results: Results, summary: WholeSummary | None = None) -> str:
     """The whole report as one HTML page, which loads nothing."""
     environment = pages(Path(__file__).parent)
     environment.filters |= {
@@ -48,15 +47,15 @@ def render(results: Results) -> str:
         "element_text": wording.element_text,
         "dataset": wording.dataset,
         "counted": wording.counted,
-        "share_of": summary.share,
+        "share_of": share,
         "place_text": places.place_text,
     }
-    return environment.get_template("report.html.j2").render(contents(results))
+    return environment.get_template("report.html.j2").render(contents(results, summary or summarise(results)))
 
 
-def contents(results: Results) -> dict[str, object]:
+def contents(results: Results, summary: WholeSummary) -> dict[str, object]:
     """What the templates print: one object a chapter, which is empty or None where nothing of it was measured."""
-    campaign = summarise(results)
+    campaign = summary.campaign
     items, breaks = campaign.items, [b for cause in campaign.breaks for b in cause.breaks]
     apart = divergences(results, campaign.explained)
     tried, trained = faults.chapter(results.get("faults")), trajectories.chapter(results.get("trajectories"))
@@ -64,7 +63,7 @@ def contents(results: Results) -> dict[str, object]:
     figures, again = (key_figures(results, campaign), replay(results)) if items or not alone else alone
     return {
         "results": results,
-        "verdict": verdict(results),
+        "verdict": summary.sentence,
         "seal": seal(items, tried, trained),
         "figures": figures,
         "chapter": tried,

@@ -49,7 +49,9 @@ def test_status(verdicts, training, expected):
         "training": [item(verdict) for verdict in training],
         "divergences": [{"id": "gelu/value"}],
     }
-    assert verdict.status(found) == expected, f"the status is {verdict.status(found)}, but should be {expected}"
+    assert verdict.summarise(found).status == expected, (
+        f"the status is {verdict.summarise(found).status}, but should be {expected}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,13 +78,15 @@ def test_status(verdicts, training, expected):
 def test_status_with_seeded_faults(verdicts, proof, expected):
     found = {"cells": [item(verdict) for verdict in verdicts], "training": [], "faults": proof}
     found["divergences"] = [{"id": "gelu/value"}]
-    assert verdict.status(found) == expected, f"the status is {verdict.status(found)}, but should be {expected}"
+    assert verdict.summarise(found).status == expected, (
+        f"the status is {verdict.summarise(found).status}, but should be {expected}"
+    )
 
 
 def test_the_verdict_with_seeded_faults():
     campaign = samples.small()
-    alone, missed = verdict.verdict(campaign), samples.with_cell(samples.miss)
-    assert verdict.verdict(campaign | {"faults": samples.proved()}) == alone
+    alone, missed = verdict.summarise(campaign).sentence, samples.with_cell(samples.miss)
+    assert verdict.summarise(campaign | {"faults": samples.proved()}).sentence == alone
     doubt = "The audit itself falls short, see what it catches. "
-    assert verdict.verdict(campaign | {"faults": missed}) == f"{doubt}{alone}"
-    assert verdict.verdict(samples.alone(missed)).startswith("219 of 220 draws of 3 seeded faults")
+    assert verdict.summarise(campaign | {"faults": missed}).sentence == f"{doubt}{alone}"
+    assert verdict.summarise(samples.alone(missed)).sentence.startswith("219 of 220 draws of 3 seeded faults")

@@ -29,5 +29,5 @@ def test_render_has_the_status_of_seeded_faults(call, tmp_path, about, found, ex
     (tmp_path / "results.json").write_text(files.dump(about | {"faults": found}), encoding="utf-8")
     status, text, err = call("render", tmp_path / "results.json")
     assert (status, err) == (expected, "")
-    assert verdict.verdict(about | {"faults": found}) in text
+    assert verdict.summarise(about | {"faults": found}).sentence in text
     assert "What the audit catches" in (tmp_path / "report.html").read_text(encoding="utf-8")

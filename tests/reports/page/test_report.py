@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.verdict import verdict
+from reports.verdict import summarise
 from tests.reports.page.reading import SITUATIONS, Reader, read, tooltips
 from tests.reports.samples import (
     Results,
@@ -31,8 +31,8 @@ def test_the_page_is_well_formed_and_loads_nothing(situation: str) -> None:
 def test_the_verdict_stands_at_the_top(situation: str) -> None:
     results = SITUATIONS[situation]()
     shown = read(results).text
-    assert verdict(results) in shown
-    assert shown.index(verdict(results)) < shown.index("How to read this")
+    assert summarise(results).sentence in shown
+    assert shown.index(summarise(results).sentence) < shown.index("How to read this")
 
 
 def test_the_reader_of_these_tests_catches_a_tag_that_is_not_closed() -> None:

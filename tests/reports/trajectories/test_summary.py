@@ -8,7 +8,7 @@ from adapters.numpy.engine import NumpyEngine
 from reports.results import files
 from reports.results.verdicts import Verdict
 from reports.trajectories import long_run, summary, terminal
-from reports.verdict import status, verdict
+from reports.verdict import summarise
 from tests.reports.trajectories.chapters import SEED, but, chapter, measured
 
 FIRST = {"step": 3, "equation": "14", "layer": 2, "ratio": 2.5}
@@ -43,7 +43,7 @@ def test_what_does_not_hold_is_not_taken_at_its_word(found, wrong):
     assert not summary.summarise(whole).holds
     assert len(summary.summarise(whole).lines) == 1
     assert "1 break" in summary.summarise(whole).sentence
-    assert status({"cells": [], "training": [], "trajectories": whole}) == 1
+    assert summarise({"cells": [], "training": [], "trajectories": whole}).status == 1
 
 
 def test_what_is_explained_is_not_said_to_hold(found):
@@ -69,10 +69,10 @@ def test_nothing_trained_does_not_hold():
 
 def test_the_status_and_the_sentence_of_results(found):
     alone = files.empty(SEED, "2026-01-02T03:04:05+00:00") | {"trajectories": found}
-    assert status(alone) == 0
-    assert verdict(alone) == summary.summarise(found).sentence
+    assert summarise(alone).status == 0
+    assert summarise(alone).sentence == summary.summarise(found).sentence
     broken = alone | {"trajectories": but(found, verdict="breaks")}
-    assert status(broken) == 1
+    assert summarise(broken).status == 1
 
 
 def test_long_runs_are_part_of_the_verdict(found, tmp_path):
