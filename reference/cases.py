@@ -1,6 +1,8 @@
 """Random Cases from a recorded seed."""
 
+from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,23 +38,50 @@ COMBINATIONS = tuple(
 MOST_UNITS, MOST_SAMPLES = 12, 16
 
 
+@cache
+def neighbours() -> tuple[Combination, ...]:
+    """Combinations in which every two functions that are neighbours in a network meet: (f_h, f_o) and (f_o, loss).
+
+    One for each (f_h, f_o), the losses of an output in turn, so that there are as few as can be. No equation takes both
+    f_h and the loss: (9) takes f_o and the loss, (14) the f of its own layer and δ of the next one.
+    """
+    losses = {output: [loss for loss in LOSSES if fits(output, loss)] for output in OUTPUT}
+    return tuple(
+        Combination(hidden, output, losses[output][(i + j) % len(losses[output])])
+        for i, hidden in enumerate(HIDDEN)
+        for j, output in enumerate(OUTPUT)
+    )
+
+
+@cache
 def cover() -> tuple[Combination, ...]:
-    """Combinations in which every valid (output, loss), and every hidden activation, occurs, with as few as can be."""
-    pairs = list(dict.fromkeys((output, loss) for _, output, loss in COMBINATIONS))
-    return tuple(Combination(HIDDEN[i % len(HIDDEN)], *pair) for i, pair in enumerate(pairs))
-
-
-def once() -> tuple[Combination, ...]:
-    """Combinations in which every activation occurs as f_h, where it can, and as f_o, and every loss."""
+    """Neighbours in which every valid (output, loss) occurs once, and every hidden activation several times."""
+    candidates: dict[tuple[str, str], list[Combination]] = {}
+    for names in neighbours():
+        candidates.setdefault((names.output, names.loss), []).append(names)
+    used: Counter[str] = Counter()
     kept: list[Combination] = []
-    hidden, output, loss = set(HIDDEN), set(OUTPUT), set(LOSSES)
-    for names in cover():
-        if {names.hidden} & hidden or {names.output} & output or {names.loss} & loss:
-            kept.append(names)
-            hidden -= {names.hidden}
-            output -= {names.output}
-            loss -= {names.loss}
+    for of_pair in candidates.values():
+        kept.append(min(of_pair, key=lambda names: used[names.hidden]))
+        used[kept[-1].hidden] += 1
     return tuple(kept)
+
+
+@cache
+def once() -> tuple[Combination, ...]:
+    """Neighbours in which every activation occurs as f_h, where it can, and as f_o, and every loss: a few dozen."""
+    every = [set(enumerate(names)) for names in neighbours()]  # (role, name)
+    left, kept = set().union(*every), []
+    while left:
+        best = max(range(len(every)), key=lambda i: len(every[i] & left))
+        kept.append(neighbours()[best])
+        left -= every[best]
+    return tuple(kept)
+
+
+def draw_one_width(rng: np.random.Generator) -> Shape:
+    """A shape whose layers all have one width, 5 … 12, so that an engine compiles a function once for all of them."""
+    return Shape((int(rng.integers(5, MOST_UNITS + 1)),) * 4, int(rng.integers(2, MOST_SAMPLES + 1)))
 
 
 def draw_shape(rng: np.random.Generator) -> Shape:

@@ -1,7 +1,10 @@
-"""What the tests share: the engines, the dtypes, and how Hypothesis draws."""
+"""What the tests share: the engines, the dtypes, how Hypothesis draws, and which tests are exhaustive."""
 
 import os
+import shutil
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,10 +12,38 @@ from hypothesis import settings
 from adapters.contract import ENGINES, load
 from reference.rounding import DTYPES
 from reports.accuracy import true_values
+from reports.running.workers import shared_programs
 
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
 settings.load_profile("CI" if os.environ.get("CI") else "here")
+
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_addoption(parser):
+    help = "run the exhaustive tests too: every row of every table, every kill, whole campaigns"
+    parser.addoption("--exhaustive", action="store_true", help=help)
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("exhaustive"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
+def pytest_configure(config):
+    """What JAX compiles in one process of the tests serves the others, as it does in a campaign's workers."""
+    if COMPILED not in os.environ:
+        config.compiled = tempfile.mkdtemp(prefix="compiled-")
+        os.environ.update(shared_programs(Path(config.compiled)))
+
+
+def pytest_unconfigure(config):
+    if folder := getattr(config, "compiled", None):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop(COMPILED)
 
 
 @cache

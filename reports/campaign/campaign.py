@@ -34,8 +34,9 @@ DECIDING = tuple(work.__module__ for work in (run_group, digits.run, divergences
 
 
 class CampaignRequest(NamedTuple):
-    """What is asked for: adapters by their specs, and the combinations that each is audited on."""
+    """What is asked for: adapters by their specs, and the combinations of a design that each is audited on."""
 
+    design: str
     combinations: dict[str, tuple[Combination, ...]]
     device: str
     dtypes: tuple[str, ...]
@@ -106,7 +107,7 @@ def group_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[Keye
     """A job for each group of cells."""
     for spec, combinations in request.combinations.items():
         shared = request.device, request.dtypes, combinations, request.cases, request.further, request.seed
-        for group in cell_groups(spec, names[spec], *shared):
+        for group in cell_groups(spec, names[spec], *shared, request.design):
             keys = tuple((spec, group.dtype, *combination) for combination in group.combinations)
             yield KeyedJob(keys, group_job(group, request.limits))
 
@@ -159,13 +160,13 @@ def measure(
     names: dict[str, str],
     count: int,
     folder: Path,
-    done: Callable[[str], None],
+    done: Callable[[str, Any], None],
     tell: Callable[[str], None],
 ) -> Measurements:
     """Measure a request in so many workers; what the journal in the folder has is not measured again.
 
-    `done` is called with the key of each item, `tell` with notices. Raises ResultsError for a journal that cannot be
-    read or written, CampaignError without divergences.
+    `done` is called with the key and the record of each item, `tell` with notices. Raises ResultsError for a journal
+    that cannot be read or written, CampaignError without divergences.
     """
     path = folder / JOURNAL
     records = finished_records(path, journal_header(request), tell)
@@ -176,7 +177,7 @@ def measure(
         key = left[number].keys[item]
         journal.append(path, {"key": key, "record": record})
         records[key] = record
-        done("/".join(key))
+        done("/".join(key), record)
 
     workers.run([part.job for part in left], count, finish)
     cells = [records[key] for keyed in jobs if not keyed.trains for key in keyed.keys]
@@ -193,6 +194,7 @@ class JournalHeader(MeasuredWith):
     """The first line of the journal: what the records depend on."""
 
     schema: str
+    design: str
     combinations: dict[str, list[list[str]]]
     device: str
     dtypes: list[str]
@@ -211,6 +213,7 @@ def journal_header(request: CampaignRequest) -> JournalHeader:
     files = [file for spec in request.combinations if spec not in ENGINES and (file := file_of(spec))]
     return {
         "schema": SCHEMA,
+        "design": request.design,
         "combinations": {spec: [list(names) for names in of] for spec, of in request.combinations.items()},
         "device": request.device,
         "dtypes": list(request.dtypes),

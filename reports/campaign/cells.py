@@ -13,8 +13,9 @@ from adapters.contract import FAILURES, Adapter, arithmetic_of, lacks, received
 from reference.arithmetic import Arithmetic
 from reference.audit import audit, audit_composed
 from reference.case import Case
-from reference.cases import Combination, cover, draw_case, draw_shape
+from reference.cases import Combination, Shape, draw_case, draw_one_width, draw_shape
 from reference.diagnosis import diagnose
+from reports.campaign.designs import DESIGNS, THOROUGH
 from reports.campaign.experiments import experiments
 from reports.results.records import Cell
 from reports.results.verdicts import Verdict
@@ -24,16 +25,19 @@ from reports.running.seeds import generator
 from reports.running.tally import Tally
 from reports.running.workers import Failure
 
-THOROUGH = frozenset(cover())
-"""Combinations that get every experiment, and further Cases with drawn parameters."""
-
 
 def draw_cases(seed: int, combination: Combination, dtype: str, count: int) -> Iterator[Case]:
     """The Cases of a cell, the same for every engine: the first with the usual parameters, further ones with drawn."""
-    shape = draw_shape(generator(seed, "shape", dtype))  # one for a dtype: an engine compiles for each shape
+    shape = shape_of(seed, dtype)
     for index in range(count):
         rng = generator(seed, *combination, dtype, index)
         yield draw_case(rng, combination, shape, dtype, usual=index == 0)
+
+
+def shape_of(seed: int, dtype: str) -> Shape:
+    """The shape of all Cases of a dtype, since an engine compiles for each shape; in float32 its widths differ."""
+    draw = draw_shape if dtype == "float32" else draw_one_width
+    return draw(generator(seed, "shape", dtype))
 
 
 # --- one cell
@@ -47,8 +51,11 @@ def run_cell(
     cases: Iterable[Case],
     seed: int,
     thorough: bool = True,
+    first_order: bool = True,
 ) -> Cell:
     """Audit one cell: each Case's trace, and where it is `thorough`, the experiments on the first.
+
+    Of these, (3) and (4) alone, which take dozens of traces, can be left out.
 
     Whatever the adapter raises is its answer: the cell has crashed, with the reason, or is malformed where the adapter
     gives what is not a trace of the Case.
@@ -64,7 +71,7 @@ def run_cell(
                 continue
             drawn_for = generator(seed, *names, dtype, "experiments") if index == 0 and thorough else None
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-                audit_case(adapter, case, index, arithmetic, tally, clock, drawn_for)
+                audit_case(adapter, case, index, arithmetic, tally, clock, drawn_for, first_order)
             count += 1
         if not tally.worst and reason is not None:
             verdict = Verdict.NOT_RUN
@@ -87,6 +94,7 @@ def audit_case(
     tally: Tally,
     clock: Clock,
     rng: np.random.Generator | None,
+    first_order: bool,
 ) -> None:
     """Take the findings of one Case into the tally: those of its trace, and with a generator those of experiments."""
     with clock("engine"):
@@ -96,7 +104,7 @@ def audit_case(
         tally.add(audit(case, trace, arithmetic), index, diagnosis)
     with clock("experiments"):
         if rng is not None:
-            tally.add(experiments(adapter, case, trace, rng, arithmetic), index)
+            tally.add(experiments(adapter, case, trace, rng, arithmetic, first_order), index)
         elif trace.z is not None and trace.a is not None and trace.delta is not None:
             tally.add(audit_composed(case, trace, arithmetic), index, diagnosis)
 
@@ -115,15 +123,17 @@ class CellGroup(NamedTuple):
     cases: int
     further: int
     seed: int
+    design: str = "full"
 
 
 def run_group(group: CellGroup, start: int = 0) -> Iterator[Cell]:
     """The records of a group's cells, from one on, in their order."""
-    adapter = loaded(group.spec, group.device)
+    adapter, first_order = loaded(group.spec, group.device), DESIGNS[group.design].first_order
     for names in group.combinations[start:]:
         thorough = names in THOROUGH
         cases = draw_cases(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
-        yield run_cell(adapter, group.device, group.dtype, names, cases, group.seed, thorough)
+        with_first_order = names in first_order
+        yield run_cell(adapter, group.device, group.dtype, names, cases, group.seed, thorough, with_first_order)
 
 
 def failed_cell(group: CellGroup, index: int, failure: Failure) -> Cell:
@@ -147,9 +157,10 @@ def cell_groups(
     cases: int,
     further: int,
     seed: int,
+    design: str = "full",
 ) -> Iterator[CellGroup]:
     """The cells of one adapter, a group for each dtype and hidden activation."""
     for dtype in dtypes:
         for hidden in dict.fromkeys(names.hidden for names in combinations):
             of_hidden = tuple(names for names in combinations if names.hidden == hidden)
-            yield CellGroup(spec, engine, device, dtype, of_hidden, cases, further, seed)
+            yield CellGroup(spec, engine, device, dtype, of_hidden, cases, further, seed, design)

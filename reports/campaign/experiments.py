@@ -40,13 +40,18 @@ order c times the second by c·2⁻⁸/2; this admits c = 6. Honest engines: at 
 
 
 def experiments(
-    adapter: Adapter, case: Case, trace: Trace, rng: np.random.Generator, arithmetic: Arithmetic = UNDECLARED
+    adapter: Adapter,
+    case: Case,
+    trace: Trace,
+    rng: np.random.Generator,
+    arithmetic: Arithmetic = UNDECLARED,
+    with_first_order: bool = True,
 ) -> Iterator[Finding]:
     """The findings of every experiment that the engine's own members and the Case's format allow."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
     # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z and a
-    if case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
+    if with_first_order and case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
         yield from first_order(adapter.trace, case, trace, rng, arithmetic)
     if trace.z is None or trace.a is None or trace.delta is None:
         return

@@ -2,21 +2,23 @@
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from adapters.contract import ENGINES, load
 from reference.activations import HIDDEN, OUTPUT
-from reference.case import read
-from reference.cases import COMBINATIONS, Combination, once
+from reference.case import Case, read
+from reference.cases import COMBINATIONS, Combination
 from reference.losses import LOSSES
-from reference.rounding import DTYPES
 from reports.accuracy import allowances
 from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
+from reports.campaign.designs import DESIGNS, WHOLE
 from reports.campaign.failing_cases import save_failures
 from reports.campaign.shares import Share
 from reports.campaign.times import times
@@ -27,43 +29,26 @@ from reports.results import files
 from reports.results.environment import environment
 from reports.results.records import RequestRecord
 from reports.results.schema import Measurements, Results
+from reports.results.verdicts import Verdict
 from reports.running.workers import Limits
 from reports.text.console import say
 from reports.text.progress import progress
 from reports.verdict import summarise
 
-ONCE = frozenset(once())
-"""The combinations of jax-whole."""
-
-EVERYTHING: dict[str, tuple[str, ...]] = {
-    "engines": tuple(ENGINES),
-    "dtypes": DTYPES,
-    "hidden": HIDDEN,
-    "output": OUTPUT,
-    "loss": tuple(LOSSES),
-}
-"""What is audited where an option leaves it open."""
-
-QUICK: dict[str, tuple[str, ...]] = {
-    "engines": ("numpy", "torch-eager"),
-    "dtypes": ("float32", "float64"),
-    "hidden": ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"),
-    "output": ("identity", "sigmoid", "softmax"),
-    "loss": (
-        *("half_squared_error", "mean_squared_error", "absolute_error", "huber"),
-        *("binary_cross_entropy", "categorical_cross_entropy", "categorical_cross_entropy_on_logits"),
-    ),
-}
-"""The same with `--quick`: engines that do not compile, and functions that most networks are made of."""
-
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `audit`."""
-    help = (
-        "a first result in half a minute: without other options, numpy and torch-eager in float32 and float64, the "
-        "functions that most networks are made of, and no table of divergences (default: everything)"
-    )
-    verb.add_argument("--quick", action="store_true", help=help)
+    size = verb.add_mutually_exclusive_group()
+    for name, what in (
+        (
+            "quick",
+            "a first result in half a minute: numpy and torch-eager in float32 and float64, the functions that most "
+            "networks are made of, no table of divergences",
+        ),
+        ("full", "every combination of functions"),
+    ):
+        help = f"{what} (default: combinations in which all neighbours meet)"
+        size.add_argument(f"--{name}", dest="design", action="store_const", const=name, default="covering", help=help)
     shared.engines(verb, tuple(ENGINES), None, "all, or none beside --adapter")
     shared.adapters(verb)
     shared.dtypes(verb)
@@ -105,11 +90,11 @@ def share(text: str) -> Share:
 
 def audit(options: argparse.Namespace, console: Console) -> int:
     """Run a campaign: cells, training runs, divergences; write results.json and print the summary."""
-    request = request_of(options)
+    request, case = request_of(options), read(options.case) if options.case else None
     folder = files.writable(options.out)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     adapters = campaign.adapter_infos(tuple(request.combinations), options.device, request.limits, options.workers)
-    parts = one_case(options, request) if options.case else whole_campaign(options, request, adapters, folder, console)
+    parts = one_case(case, options, request) if case else whole_campaign(options, request, adapters, folder, console)
     seconds = time.perf_counter() - clock
     devices = {adapter.name: adapter.device for adapter in adapters.values()}
     flags = {name: value for adapter in adapters.values() for name, value in adapter.flags.items()}
@@ -144,9 +129,10 @@ def show(results: Results, path: Path, console: Console) -> int:
 
 
 def chosen(options: argparse.Namespace, name: str) -> tuple[str, ...]:
-    """The names that an option gives, or what stands for them where it is left open."""
+    """The names that an option gives, or what the design has where it is left open."""
     given: tuple[str, ...] | None = getattr(options, name)
-    return given or (QUICK if options.quick else EVERYTHING)[name]
+    of_design: tuple[str, ...] = getattr(DESIGNS[options.design], name)
+    return given or of_design
 
 
 def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
@@ -156,19 +142,22 @@ def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]:
-    """The combinations that the options leave to an adapter; raises UsageError if they leave none."""
+    """An adapter's combinations: the design's, or all of the functions named; raises UsageError if there are none."""
     hidden, output, loss = (chosen(options, role) for role in ("hidden", "output", "loss"))
     kept = [c for c in COMBINATIONS if c.hidden in hidden and c.output in output and c.loss in loss]
     if not kept:
         raise UsageError(f"no loss of {', '.join(loss)} fits an output of {', '.join(output)}: add one that fits")
-    if spec != "jax-whole" or len(kept) <= len(ONCE):
+    if not (options.hidden or options.output or options.loss):
+        kept = [names for names in kept if names in DESIGNS[options.design].combinations]
+    if spec != "jax-whole" or len(kept) <= len(WHOLE):
         return kept
-    return [names for names in kept if names in ONCE] or kept[: len(ONCE)]  # it compiles a program for each
+    return [names for names in kept if names in WHOLE] or kept[: len(WHOLE)]  # it compiles a program for each
 
 
 def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
     """The campaign that the options ask for."""
     return campaign.CampaignRequest(
+        options.design,
         {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
         options.device,
         chosen(options, "dtypes"),
@@ -176,7 +165,7 @@ def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
         options.further,
         options.seed,
         not options.no_training,
-        not (options.no_divergences or options.quick),
+        DESIGNS[options.design].divergences and not options.no_divergences,
         options.shard,
         Limits(options.timeout, options.memory),
     )
@@ -185,6 +174,7 @@ def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
 def request_record(request: campaign.CampaignRequest, engines: Sequence[str]) -> RequestRecord:
     """The request as it stands in results.json."""
     return {
+        "design": request.design,
         "engines": list(engines),
         "dtypes": list(request.dtypes),
         "device": request.device,
@@ -198,9 +188,8 @@ def request_record(request: campaign.CampaignRequest, engines: Sequence[str]) ->
 # --- the campaign
 
 
-def one_case(options: argparse.Namespace, request: campaign.CampaignRequest) -> Measurements:
+def one_case(case: Case, options: argparse.Namespace, request: campaign.CampaignRequest) -> Measurements:
     """The one Case of a file in every engine."""
-    case = read(options.case)
     names = Combination(case.hidden, case.output, case.loss)
     adapters = [load(spec, options.device) for spec in request.combinations]
     cells = [run_cell(adapter, options.device, case.dtype, names, [case], options.seed) for adapter in adapters]
@@ -221,15 +210,28 @@ def whole_campaign(
     cells = sum(len(job.keys) for job in jobs) - runs
     part = "" if request.share.of == 1 else f"share {request.share}: "
     say(console, f"seed {request.seed}: {part}{cells} cells, {runs} training runs, {options.workers} workers")
+    found: Counter[str] = Counter()
     with progress(console) as bar:
         shown = bar.add_task("", total=cells + runs + 1)
+
+        def finished(key: str, record: Any) -> None:
+            if isinstance(record, dict) and record["verdict"] not in (Verdict.HOLDS, Verdict.NOT_RUN):
+                found[record["verdict"]] += 1
+            bar.update(shown, advance=1, description=found_so_far(found, key))
+
         measured = campaign.measure(
             request,
             names,
             options.workers,
             folder,
-            lambda item: bar.update(shown, advance=1, description=item),
+            finished,
             lambda notice: say(console, notice),
         )
         bar.update(shown, completed=cells + runs + 1, description="done")
     return {**measured, "accuracy": allowances.accuracy(request.device)}
+
+
+def found_so_far(found: Counter[str], item: str) -> str:
+    """What the bar says beside the time: 12 breaks, 1 crashed; and the last item."""
+    counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.items())
+    return f"{counts or 'all hold'}; {item}"

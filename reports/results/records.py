@@ -183,6 +183,7 @@ class Environment(TypedDict):
 class RequestRecord(TypedDict, total=False):
     """The request of a campaign; empty without one."""
 
+    design: str
     engines: list[str]
     dtypes: list[str]
     device: str

@@ -128,6 +128,17 @@ def die_with_parent() -> None:
 # --- in the parent
 
 
+def shared_programs(folder: Path) -> dict[str, str]:
+    """The variables by which JAX keeps in a folder what one worker has compiled, for the others."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return {}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 class Worker:
     """A process, the job that it has, and the item that it is at."""
 
@@ -138,7 +149,7 @@ class Worker:
         os.close(descriptor)
         self.printed = Path(printed)
         self.process = context.Process(target=serve, args=(other, printed), daemon=True)
-        with environment_variables(SETTINGS):
+        with environment_variables({**SETTINGS, **shared_programs(folder)}):
             self.process.start()
         other.close()
         self.job: tuple[int, Job] | None = None
