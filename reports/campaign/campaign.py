@@ -34,10 +34,10 @@ DECIDING = tuple(work.__module__ for work in (run_group, digits.run, divergences
 
 
 class CampaignRequest(NamedTuple):
-    """What is asked for: adapters by their specs, and the combinations of a design that each is audited on."""
+    """What is asked for: adapters by their specs, and by dtype the combinations of a design that each is audited on."""
 
     design: str
-    combinations: dict[str, tuple[Combination, ...]]
+    combinations: dict[str, dict[str, tuple[Combination, ...]]]
     device: str
     dtypes: tuple[str, ...]
     cases: int
@@ -106,8 +106,8 @@ def keyed_jobs(request: CampaignRequest, names: dict[str, str]) -> list[KeyedJob
 def group_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[KeyedJob]:
     """A job for each group of cells."""
     for spec, combinations in request.combinations.items():
-        shared = request.device, request.dtypes, combinations, request.cases, request.further, request.seed
-        for group in cell_groups(spec, names[spec], *shared, request.design):
+        shared = request.cases, request.further, request.seed, request.design
+        for group in cell_groups(spec, names[spec], request.device, combinations, *shared):
             keys = tuple((spec, group.dtype, *combination) for combination in group.combinations)
             yield KeyedJob(keys, group_job(group, request.limits))
 
@@ -195,7 +195,7 @@ class JournalHeader(MeasuredWith):
 
     schema: str
     design: str
-    combinations: dict[str, list[list[str]]]
+    combinations: dict[str, dict[str, list[list[str]]]]
     device: str
     dtypes: list[str]
     cases: int
@@ -214,7 +214,10 @@ def journal_header(request: CampaignRequest) -> JournalHeader:
     return {
         "schema": SCHEMA,
         "design": request.design,
-        "combinations": {spec: [list(names) for names in of] for spec, of in request.combinations.items()},
+        "combinations": {
+            spec: {dtype: [list(names) for names in kept] for dtype, kept in of.items()}
+            for spec, of in request.combinations.items()
+        },
         "device": request.device,
         "dtypes": list(request.dtypes),
         "cases": request.cases,

@@ -3,7 +3,7 @@
 Workers audit cells in groups; what a cell gives depends on the seed and its own names alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from reference.audit import audit, audit_composed
 from reference.case import Case
 from reference.cases import Combination, Shape, draw_case, draw_one_width, draw_shape
 from reference.diagnosis import diagnose
-from reports.campaign.designs import DESIGNS, THOROUGH
+from reports.campaign.designs import DESIGNS, EVERY_EXPERIMENT, Depth
 from reports.campaign.experiments import experiments
 from reports.results.records import Cell
 from reports.results.verdicts import Verdict
@@ -50,12 +50,9 @@ def run_cell(
     names: Combination,
     cases: Iterable[Case],
     seed: int,
-    thorough: bool = True,
-    first_order: bool = True,
+    depth: Depth = EVERY_EXPERIMENT,
 ) -> Cell:
-    """Audit one cell: each Case's trace, and where it is `thorough`, the experiments on the first.
-
-    Of these, (3) and (4) alone, which take dozens of traces, can be left out.
+    """Audit one cell: each Case's trace, and the experiments on the first.
 
     Whatever the adapter raises is its answer: the cell has crashed, with the reason, or is malformed where the adapter
     gives what is not a trace of the Case.
@@ -69,9 +66,9 @@ def run_cell(
             if (lacking := lacks(adapter, frozen(case))) is not None:
                 reason = reason or lacking
                 continue
-            drawn_for = generator(seed, *names, dtype, "experiments") if index == 0 and thorough else None
+            rng = generator(seed, *names, dtype, "experiments") if index == 0 and depth.experiments else None
             with np.errstate(all="ignore"):  # what is not finite is a finding, not a warning
-                audit_case(adapter, case, index, arithmetic, tally, clock, drawn_for, first_order)
+                audit_case(adapter, case, index, arithmetic, tally, clock, rng, depth)
             count += 1
         if not tally.worst and reason is not None:
             verdict = Verdict.NOT_RUN
@@ -94,7 +91,7 @@ def audit_case(
     tally: Tally,
     clock: Clock,
     rng: np.random.Generator | None,
-    first_order: bool,
+    depth: Depth,
 ) -> None:
     """Take the findings of one Case into the tally: those of its trace, and with a generator those of experiments."""
     with clock("engine"):
@@ -104,7 +101,7 @@ def audit_case(
         tally.add(audit(case, trace, arithmetic), index, diagnosis)
     with clock("experiments"):
         if rng is not None:
-            tally.add(experiments(adapter, case, trace, rng, arithmetic, first_order), index)
+            tally.add(experiments(adapter, case, trace, rng, depth, arithmetic), index)
         elif trace.z is not None and trace.a is not None and trace.delta is not None:
             tally.add(audit_composed(case, trace, arithmetic), index, diagnosis)
 
@@ -123,17 +120,17 @@ class CellGroup(NamedTuple):
     cases: int
     further: int
     seed: int
-    design: str = "full"
+    design: str
 
 
 def run_group(group: CellGroup, start: int = 0) -> Iterator[Cell]:
     """The records of a group's cells, from one on, in their order."""
-    adapter, first_order = loaded(group.spec, group.device), DESIGNS[group.design].first_order
+    adapter, extent = loaded(group.spec, group.device), DESIGNS[group.design].extent(group.spec)
     for names in group.combinations[start:]:
-        thorough = names in THOROUGH
-        cases = draw_cases(group.seed, names, group.dtype, group.cases + (group.further if thorough else 0))
-        with_first_order = names in first_order
-        yield run_cell(adapter, group.device, group.dtype, names, cases, group.seed, thorough, with_first_order)
+        depth = extent.depth(names)
+        count = group.cases + (group.further if depth.experiments else 0)
+        cases = draw_cases(group.seed, names, group.dtype, count)
+        yield run_cell(adapter, group.device, group.dtype, names, cases, group.seed, depth)
 
 
 def failed_cell(group: CellGroup, index: int, failure: Failure) -> Cell:
@@ -152,15 +149,14 @@ def cell_groups(
     spec: str,
     engine: str,
     device: str,
-    dtypes: Sequence[str],
-    combinations: Sequence[Combination],
+    combinations: Mapping[str, Sequence[Combination]],
     cases: int,
     further: int,
     seed: int,
-    design: str = "full",
+    design: str,
 ) -> Iterator[CellGroup]:
-    """The cells of one adapter, a group for each dtype and hidden activation."""
-    for dtype in dtypes:
-        for hidden in dict.fromkeys(names.hidden for names in combinations):
-            of_hidden = tuple(names for names in combinations if names.hidden == hidden)
+    """The cells of one adapter, given its combinations by dtype: a group for each dtype and hidden activation."""
+    for dtype, names_of_dtype in combinations.items():
+        for hidden in dict.fromkeys(names.hidden for names in names_of_dtype):
+            of_hidden = tuple(names for names in names_of_dtype if names.hidden == hidden)
             yield CellGroup(spec, engine, device, dtype, of_hidden, cases, further, seed, design)

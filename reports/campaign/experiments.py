@@ -18,6 +18,7 @@ from reference.case import Case, Trace
 from reference.rounding import rounded
 from reference.running_error import propagate
 from reference.training import descent
+from reports.campaign.designs import EVERY_EXPERIMENT, Depth
 
 LEARNING_RATE = 0.1
 """η of (2a, 2b): not a binary fraction, so that its rounding counts."""
@@ -44,24 +45,25 @@ def experiments(
     case: Case,
     trace: Trace,
     rng: np.random.Generator,
+    depth: Depth = EVERY_EXPERIMENT,
     arithmetic: Arithmetic = UNDECLARED,
-    with_first_order: bool = True,
 ) -> Iterator[Finding]:
     """The findings of every experiment that the engine's own members and the Case's format allow."""
     if hasattr(adapter, "train"):
         yield from one_update(adapter.train, case)
     # (3) and (4) are limits: a float32 loss has too few digits on the way to them, and a kink must be seen in z and a
-    if with_first_order and case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
+    if depth.first_order and case.dtype == "float64" and not (pieced(case) and (trace.z is None or trace.a is None)):
         yield from first_order(adapter.trace, case, trace, rng, arithmetic)
     if trace.z is None or trace.a is None or trace.delta is None:
         return
     yield from audit.audit_composed(case, trace, arithmetic)
     sample = int(rng.integers(case.samples))
-    rows = slice(sample, sample + 1)
-    single = case.on_batch(case.x[rows], case.y[rows])
-    alone = adapter.trace(single)
-    yield from audit.audit(single, alone, arithmetic)
-    yield from audit.audit_partial(case, trace, sample, alone, arithmetic)
+    if depth.alone:
+        rows = slice(sample, sample + 1)
+        single = case.on_batch(case.x[rows], case.y[rows])
+        alone = adapter.trace(single)
+        yield from audit.audit(single, alone, arithmetic)
+        yield from audit.audit_partial(case, trace, sample, alone, arithmetic)
     if hasattr(adapter, "layer_vjp"):
         yield from one_layer(adapter.layer_vjp, arithmetic, case, trace, rng)
 

@@ -12,6 +12,7 @@ from adapters.contract import Adapter
 from reference.case import Case, to_json
 from reference.cases import Combination
 from reports.campaign.cells import draw_cases, run_cell
+from reports.campaign.designs import NO_EXPERIMENTS
 from reports.campaign.scripts import scripts
 from reports.campaign.shrinking import shrunk
 from reports.results.files import writable, write
@@ -69,7 +70,7 @@ def failing_case(cell: Cell, finding: FindingRecord, seed: int) -> Case:
 def cell_of_case(adapter: Adapter, device: str, case: Case) -> Cell:
     """The Case audited as a cell of a campaign, without experiments."""
     names = Combination(case.hidden, case.output, case.loss)
-    return run_cell(adapter, device, case.dtype, names, [case], 0, thorough=False)
+    return run_cell(adapter, device, case.dtype, names, [case], 0, NO_EXPERIMENTS)
 
 
 def save_smallest(folder: Path, name: str, adapter: Adapter, device: str, case: Case) -> list[Path]:

@@ -18,7 +18,7 @@ from reference.losses import LOSSES
 from reports.accuracy import allowances
 from reports.campaign import campaign, terminal
 from reports.campaign.cells import run_cell
-from reports.campaign.designs import DESIGNS, WHOLE
+from reports.campaign.designs import DESIGNS, FEW
 from reports.campaign.failing_cases import save_failures
 from reports.campaign.shares import Share
 from reports.campaign.times import times
@@ -141,24 +141,31 @@ def specs_of(options: argparse.Namespace) -> tuple[str, ...]:
     return (*engines, *options.adapter)
 
 
-def combinations_of(options: argparse.Namespace, spec: str) -> list[Combination]:
-    """An adapter's combinations: the design's, or all of the functions named; raises UsageError if there are none."""
+def combinations_of(options: argparse.Namespace, spec: str, dtype: str) -> tuple[Combination, ...]:
+    """An adapter's combinations in a format: the design's, or all of the functions that options name.
+
+    Raises UsageError where there are none.
+    """
     hidden, output, loss = (chosen(options, role) for role in ("hidden", "output", "loss"))
     kept = [c for c in COMBINATIONS if c.hidden in hidden and c.output in output and c.loss in loss]
     if not kept:
         raise UsageError(f"no loss of {', '.join(loss)} fits an output of {', '.join(output)}: add one that fits")
     if not (options.hidden or options.output or options.loss):
-        kept = [names for names in kept if names in DESIGNS[options.design].combinations]
-    if spec != "jax-whole" or len(kept) <= len(WHOLE):
-        return kept
-    return [names for names in kept if names in WHOLE] or kept[: len(WHOLE)]  # it compiles a program for each
+        of_design = set(DESIGNS[options.design].extent(spec).of_dtype(dtype))
+        return tuple(names for names in kept if names in of_design)
+    if spec != "jax-whole" or len(kept) <= len(FEW):
+        return tuple(kept)
+    return tuple(names for names in kept if names in FEW) or tuple(kept[: len(FEW)])  # it compiles a program for each
 
 
 def request_of(options: argparse.Namespace) -> campaign.CampaignRequest:
     """The campaign that the options ask for."""
     return campaign.CampaignRequest(
         options.design,
-        {spec: tuple(combinations_of(options, spec)) for spec in specs_of(options)},
+        {
+            spec: {dtype: combinations_of(options, spec, dtype) for dtype in chosen(options, "dtypes")}
+            for spec in specs_of(options)
+        },
         options.device,
         chosen(options, "dtypes"),
         options.cases,

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from reports.commands import options as shared
 from reports.gate import baseline, text, waivers
-from reports.gate.gate import changes, differences, judged, refusal
+from reports.gate.gate import Outcome, changes, differences, judged, judged_alone, refusal
 from reports.results import files
+from reports.results.schema import Results
 from reports.text.console import say
 from reports.text.wording import counted
 
@@ -17,10 +18,10 @@ from reports.text.wording import counted
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `gate`."""
     shared.results(verb)
-    for name, path in (("--baseline", baseline.PATH), ("--waivers", waivers.PATH)):
-        verb.add_argument(
-            name, type=Path, default=path, metavar="FILE", help=f"file of the {name[2:]} (default: {path})"
-        )
+    help = f"file of the baseline (default: that of this environment and request in {baseline.FOLDER})"
+    verb.add_argument("--baseline", type=Path, metavar="FILE", help=help)
+    help = f"file of the waivers (default: {waivers.PATH})"
+    verb.add_argument("--waivers", type=Path, default=waivers.PATH, metavar="FILE", help=help)
     verb.add_argument(
         "--update",
         action="store_true",
@@ -32,14 +33,11 @@ def gate(options: argparse.Namespace, console: Console) -> int:
     """Hold results to the baseline, or make them the baseline."""
     results = files.load(options.results)
     now = baseline.of(results)
+    path = options.baseline or baseline.file_for(baseline.FOLDER, now)
     if options.update:
-        return replace_baseline(options.baseline, now, console)
-    before = baseline.read(options.baseline)
-    waived = waivers.read(options.waivers)
-    if reason := refusal(before, now):
-        raise files.ResultsError(reason)
+        return replace_baseline(path or baseline.FOLDER / baseline.name_of(now), now, console)
+    outcome = held(path, now, results, options.waivers)
     folder = files.writable(options.out or options.results.parent)
-    outcome = judged(before, now, baseline.items_of(results), waived, date.today())
     files.write(folder / "gate.md", text.markdown(outcome))
     files.write(folder / "gate.xml", text.junit(outcome, now.lines))
     if outcome.differences:
@@ -48,6 +46,21 @@ def gate(options: argparse.Namespace, console: Console) -> int:
         say(console, line)
     say(console, f"{folder / 'gate.md'} and {folder / 'gate.xml'} written")
     return 0 if outcome.passes else 1
+
+
+def held(path: Path | None, now: baseline.Baseline, results: Results, waivers_file: Path) -> Outcome:
+    """Results held to a baseline; where there is none of their environment, to what must be."""
+    items, waived, today = baseline.items_of(results), waivers.read(waivers_file), date.today()
+    if path is None:
+        new = (
+            "no baseline is of this environment and request yet, so every break that is not listed fails: "
+            f"`gate --update` makes {baseline.FOLDER / baseline.name_of(now)}, to be committed"
+        )
+        return judged_alone(now, items, waived, today, new)
+    before = baseline.read(path)
+    if reason := refusal(before, now):
+        raise files.ResultsError(reason)
+    return judged(before, now, items, waived, today)
 
 
 def replace_baseline(path: Path, now: baseline.Baseline, console: Console) -> int:

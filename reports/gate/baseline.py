@@ -7,10 +7,13 @@ powers of 2, so that the rounding of another processor does not change the lines
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
+from adapters.contract import ENGINES
+from reference.rounding import DTYPES
 from reports.campaign.standing import checks
 from reports.results.files import ResultsError, jsonable, number, write
 from reports.results.records import Divergence, Environment, ItemRecord, RequestRecord
@@ -59,21 +62,21 @@ class Header(TypedDict):
 
 
 SCHEMA = "backprop-parity/baseline/1"
-PATH = Path("reports/gate/baseline.jsonl")
+FOLDER = Path("reports/gate/baselines")
+"""The baselines of this project, one for each class of environments and each request."""
 
 LOWEST = 2.0**-3
 """The lowest step above 0: a smaller ratio only says how lucky the rounding was."""
 
 PRECISION = (
     "GPU",
-    "OPENBLAS_CORETYPE",
     "XLA_FLAGS",
     "jax_default_matmul_precision",
     "jax_enable_x64",
     "torch cuda.matmul.allow_tf32",
     "torch float32 matmul precision",
 )
-"""The flags that may change a verdict; the other flags of an environment do not."""
+"""The flags that may change a verdict; others do not, such as the kernels that OpenBLAS takes for a processor."""
 
 PACKAGES = ("numpy", "scipy", "torch", "jax", "jaxlib", "optax", "ml_dtypes")
 """The packages whose versions may."""
@@ -143,7 +146,39 @@ def conventions(rows: Sequence[Divergence], device: str) -> Kinks:
     return dict(sorted(kinks.items()))
 
 
+# --- the folder
+
+
+def file_for(folder: Path, now: Baseline) -> Path | None:
+    """The file in a folder whose environment and request are those of a campaign; None if there is none."""
+    for path in sorted(folder.glob("*.jsonl")):
+        header = header_of(path, first_line(path))
+        if (header["environment"], header["request"]) == (now.environment, now.request):
+            return path
+    return None
+
+
+def name_of(now: Baseline) -> str:
+    """The file name of a campaign's baseline: its device, versions, and what of its request is not the usual."""
+    flags, request = now.environment["flags"], now.request
+    versions = [f"{name}-{now.environment['versions'].get(name, 'none')}" for name in ("torch", "jax")]
+    parts = [flags.get("GPU", request.get("device", "cpu")), *versions]
+    parts += [] if request.get("design") == "covering" else [str(request.get("design"))]
+    for asked, usual in ((request.get("engines", []), ENGINES), (request.get("dtypes", []), DTYPES)):
+        parts += [] if list(asked) == list(usual) else ["+".join(asked)]
+    return re.sub(r"[^\w.+-]+", "-", "-".join(parts)).lower() + ".jsonl"
+
+
 # --- the file
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file; raises ResultsError for one that cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(f"baseline {str(path)!r} cannot be read: {error}") from error
 
 
 def write_to(path: Path, baseline: Baseline) -> None:

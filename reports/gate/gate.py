@@ -20,6 +20,9 @@ FACTOR = 4.0
 """By which the step of a worst ratio may rise. Measured: kernels for other instruction sets (OpenBLAS SandyBridge, ATen
 without AVX2, XLA with AVX) move 3,495 of 76,128 cells by a step, 30 by two, none by more; no verdict, no convention."""
 
+RIGHT = (Verdict.HOLDS, Verdict.NOT_RUN)
+"""The verdicts that need no explanation."""
+
 ALONE = ("more elements",)
 """The differences that do not fail."""
 
@@ -42,12 +45,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Differences, waivers past their date, waivers that no longer apply, and the number of cells compared."""
+    """Differences, waivers past their date, waivers that no longer apply, and the number of cells compared.
+
+    Without a baseline of the environment, `new` says so, and the cells are held to what must be: to break nowhere.
+    """
 
     differences: tuple[Difference, ...]
     expired: tuple[Waiver, ...]
     idle: tuple[Waiver, ...]
     compared: int
+    new: str | None = None
 
     @property
     def passes(self) -> bool:
@@ -67,6 +74,21 @@ def judged(
     compared = len(baseline.lines.keys() & now.lines.keys())
     past = expired(waivers, today)
     return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), compared)
+
+
+def judged_alone(
+    now: Baseline, records: Sequence[ItemRecord], waivers: Sequence[Waiver], today: date, new: str
+) -> Outcome:
+    """A campaign without a baseline: each cell that breaks, and that no divergence explains, is a difference."""
+    by_id = {record["id"]: record for record in records}
+    wrong = [line for line in now.lines.values() if line["verdict"] not in RIGHT and "by" not in line]
+    held = [
+        Difference(line["id"], "breaks", "–", verdict_text(line), waived(by_id[line["id"]], waivers, today))
+        for line in wrong
+    ]
+    ran = sum(line["verdict"] != Verdict.NOT_RUN for line in now.lines.values())
+    past = expired(waivers, today)
+    return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), ran, new)
 
 
 def refusal(baseline: Baseline, now: Baseline) -> str | None:

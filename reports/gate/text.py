@@ -20,6 +20,7 @@ LINES = 40
 
 PHRASES = {
     "verdict": ("verdict changed", "verdicts changed"),
+    "breaks": ("cell breaks", "cells break"),
     "skipped": ("cell is skipped", "cells are skipped"),
     "vanished": ("cell is gone", "cells are gone"),
     "not listed": ("cell is not listed", "cells are not listed"),
@@ -40,16 +41,18 @@ def sentence(outcome: Outcome) -> str:
     counts = [f"{count:,} {PHRASES[what][count > 1]}" for what, count in changed.items()]
     counts += [counted(len(outcome.expired), "waiver") + " past the date"] if outcome.expired else []
     if not outcome.compared:
-        counts.append("no cell of the baseline is here")
-    text = f"The gate {'passes' if outcome.passes else 'fails'}: {counted(outcome.compared, 'cell')} compared"
-    text += f"; {', '.join(counts)}" if counts else ", none has changed" if not outcome.differences else ""
+        counts.append("no cell ran" if outcome.new else "no cell of the baseline is here")
+    how, none = ("ran", "none breaks unlisted") if outcome.new else ("compared", "none has changed")
+    text = f"The gate {'passes' if outcome.passes else 'fails'}: {counted(outcome.compared, 'cell')} {how}"
+    text += f"; {', '.join(counts)}" if counts else f", {none}" if not outcome.differences else ""
     return f"{text}; {waived:,} waived." if waived else f"{text}."
 
 
 def notices(outcome: Outcome) -> list[str]:
-    """A line for each waiver that is past its date, or no longer applies."""
+    """A line for a baseline that is missing, and for each waiver that is past its date, or no longer applies."""
     past = [f"waiver of {w} expired on {w.expires}: {w.reason} ({w.link})" for w in outcome.expired]
-    return past + [f"waiver of {w} no longer applies: nothing breaks there, remove it" for w in outcome.idle]
+    first = [outcome.new] if outcome.new else []
+    return first + past + [f"waiver of {w} no longer applies: nothing breaks there, remove it" for w in outcome.idle]
 
 
 def shown(differences: Sequence[Difference]) -> tuple[list[Difference], int]:
