@@ -55,14 +55,17 @@ def neighbours() -> tuple[Combination, ...]:
 
 @cache
 def cover() -> tuple[Combination, ...]:
-    """Neighbours in which every valid (output, loss) occurs once, and every hidden activation several times."""
+    """Neighbours in which every valid (output, loss) occurs once, and every hidden activation several times.
+
+    Where `once` has a pair, it is the same combination.
+    """
     candidates: dict[tuple[str, str], list[Combination]] = {}
     for names in neighbours():
         candidates.setdefault((names.output, names.loss), []).append(names)
     used: Counter[str] = Counter()
     kept: list[Combination] = []
     for of_pair in candidates.values():
-        kept.append(min(of_pair, key=lambda names: used[names.hidden]))
+        kept.append(min(of_pair, key=lambda names: (names not in once(), used[names.hidden])))
         used[kept[-1].hidden] += 1
     return tuple(kept)
 

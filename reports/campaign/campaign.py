@@ -114,7 +114,7 @@ def group_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[Keye
 
 def group_job(group: CellGroup, limits: Limits) -> Job:
     """The job that audits a group of cells."""
-    return Job(run_group, group, len(group.combinations), failed_cell, limits)
+    return Job(run_group, group, len(group.combinations), failed_cell, limits, f"{group.spec}/{group.dtype}")
 
 
 def training_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[KeyedJob]:
@@ -122,7 +122,10 @@ def training_jobs(request: CampaignRequest, names: dict[str, str]) -> Iterator[K
     for spec in request.combinations:
         for dtype in request.dtypes:
             run = digits.Run(spec, names[spec], request.device, dtype, request.seed)
-            yield KeyedJob(((spec, dtype, "digits"),), Job(digits.run, run, 1, digits.without_record, request.limits))
+            yield KeyedJob(
+                ((spec, dtype, "digits"),),
+                Job(digits.run, run, 1, digits.without_record, request.limits, f"{spec}/{dtype}"),
+            )
 
 
 def divergences_job(request: CampaignRequest) -> KeyedJob:

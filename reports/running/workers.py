@@ -68,7 +68,8 @@ class Failure(NamedTuple):
 class Job:
     """Work for one worker: work(argument, i) yields the records of item i and of all after it, `count` in all.
 
-    `failed` gives the record of an item for which none came.
+    `failed` gives the record of an item for which none came. Jobs of one kin are best done by one worker, which has
+    loaded or compiled what they need.
     """
 
     work: Callable[[Any, int], Iterator[Any]]
@@ -76,6 +77,7 @@ class Job:
     count: int
     failed: Callable[[Any, int, Failure], Any]
     limits: Limits
+    kin: str | None = None
 
 
 # --- in the worker
@@ -153,11 +155,12 @@ class Worker:
             self.process.start()
         other.close()
         self.job: tuple[int, Job] | None = None
+        self.kin: str | None = None
         self.item, self.since = 0, math.inf
 
     def begin(self, number: int, job: Job, item: int) -> None:
         """Give it a job, from an item on; its seconds count once it is ready."""
-        self.job, self.item, self.since = (number, job), item, math.inf
+        self.job, self.item, self.since, self.kin = (number, job), item, math.inf, job.kin
         with suppress(OSError):  # a worker that has died is noticed where its answer is read
             self.pipe.send((job.work, job.argument, item))
 
@@ -239,7 +242,8 @@ def run(jobs: Sequence[Job], workers: int, done: Callable[[int, int, Any], None]
         worker.job = None
 
     def next_job(worker: Worker) -> None:
-        number, item = waiting.pop()
+        at = choice([jobs[number].kin for number, _ in waiting], worker.kin, [each.kin for each in at_work])
+        number, item = waiting.pop(at)
         worker.begin(number, jobs[number], item)
 
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
@@ -256,6 +260,14 @@ def run(jobs: Sequence[Job], workers: int, done: Callable[[int, int, Any], None]
             for worker in at_work:
                 worker.end()
     return records
+
+
+def choice(waiting: Sequence[str | None], own: str | None, taken: Sequence[str | None]) -> int:
+    """Which job a worker does next: the last one of its own kin, else of a kin that no worker has, else the last."""
+    last = {kin: place for place, kin in enumerate(waiting)}
+    if own in last:
+        return last[own]
+    return max((place for kin, place in last.items() if kin not in taken), default=len(waiting) - 1)
 
 
 def look(

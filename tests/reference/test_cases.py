@@ -21,8 +21,10 @@ from reference.cases import (
     cover,
     draw_case,
     draw_labels,
+    draw_one_width,
     draw_parameters,
     draw_shape,
+    neighbours,
     once,
     tempered,
 )
@@ -77,7 +79,15 @@ def test_once_has_every_activation_in_either_role_and_every_loss():
     assert {c.output for c in once()} == set(OUTPUT)
     assert {c.loss for c in once()} == set(LOSSES)
     assert len(once()) == len(set(once())) < len(cover())
-    assert set(once()) <= set(COMBINATIONS)
+    assert set(once()) <= set(cover())
+
+
+def test_neighbours_meet_and_there_are_as_few_as_can_be():
+    every = neighbours()
+    assert {(c.hidden, c.output) for c in every} == set(itertools.product(HIDDEN, OUTPUT))
+    assert {(c.output, c.loss) for c in every} == {(c.output, c.loss) for c in COMBINATIONS}
+    assert len(every) == len(set(every)) == len(HIDDEN) * len(OUTPUT)
+    assert set(cover()) <= set(every) <= set(COMBINATIONS)
 
 
 # --- what is drawn
@@ -89,6 +99,14 @@ def test_shapes_link_hidden_layers_and_reach_their_ends():
     assert {len(shape.widths) for shape in shapes} == {4}
     assert {n for shape in shapes for n in shape.widths} == set(range(2, MOST_UNITS + 1))
     assert {shape.samples for shape in shapes} == set(range(1, MOST_SAMPLES + 1))
+
+
+def test_one_width_is_that_of_all_layers():
+    rng = np.random.default_rng(0)
+    shapes = [draw_one_width(rng) for _ in range(1000)]
+    assert {(len(shape.widths), len(set(shape.widths))) for shape in shapes} == {(4, 1)}
+    assert {shape.widths[0] for shape in shapes} == set(range(5, MOST_UNITS + 1))
+    assert {shape.samples for shape in shapes} == set(range(2, MOST_SAMPLES + 1))
 
 
 @spread

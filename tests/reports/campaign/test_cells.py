@@ -16,7 +16,8 @@ from reference.cases import COMBINATIONS, Combination, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports.__main__ import parser
-from reports.campaign.cells import THOROUGH, CellGroup, cell_groups, draw_cases, failed_cell, run_cell, run_group
+from reports.campaign.cells import CellGroup, cell_groups, draw_cases, failed_cell, run_cell, run_group, shape_of
+from reports.campaign.designs import THOROUGH, Depth
 from reports.campaign.times import PARTS
 from reports.commands.audit import chosen, combinations_of, specs_of
 from reports.results.verdicts import Verdict
@@ -63,15 +64,20 @@ def test_the_combinations_are_all_valid_ones():
 
 
 def enumerated(*arguments):
-    """(engine, dtype, combination) of every cell of a campaign, as it is handed to the workers."""
-    options = parser().parse_args(["audit", *arguments])
-    dtypes = chosen(options, "dtypes")
+    """(engine, dtype, combination) of every cell of a full campaign, as it is handed to the workers."""
+    options = parser().parse_args(["audit", "--full", *arguments])
     return [
         (group.spec, group.dtype, names)
         for spec in specs_of(options)
-        for group in cell_groups(spec, spec, "cpu", dtypes, combinations_of(options, spec), 1, 3, SEED)
+        for group in groups(options, spec)
         for names in group.combinations
     ]
+
+
+def groups(options, spec, cases=1, further=3):
+    """The groups of an adapter in a campaign."""
+    kept = {dtype: combinations_of(options, spec, dtype) for dtype in chosen(options, "dtypes")}
+    return cell_groups(spec, spec, "cpu", kept, cases, further, SEED, options.design)
 
 
 def missing_or_twice(cells, every):
@@ -123,16 +129,18 @@ def test_a_cell_that_is_left_out_or_there_twice_is_seen():
 
 
 def test_a_group_has_one_hidden_activation_and_what_was_asked_for():
-    for group in cell_groups("spec", "mine", "gpu", ("float32", "bfloat16"), COMBINATIONS, 2, 5, 7):
+    by_dtype = dict.fromkeys(("float32", "bfloat16"), COMBINATIONS)
+    for group in cell_groups("spec", "mine", "gpu", by_dtype, 2, 5, 7, "full"):
         assert len({names.hidden for names in group.combinations}) == 1
         assert (group.spec, group.engine, group.device) == ("spec", "mine", "gpu")
-        assert (group.cases, group.further, group.seed) == (2, 5, 7)
+        assert (group.cases, group.further, group.seed, group.design) == (2, 5, 7, "full")
 
 
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        ([], 6325),
+        (["--full"], 6325),
+        ([], 575),
         (["--hidden", "tanh"], 275),
         (["--hidden", "tanh,relu", "--output", "sigmoid"], 26),
         (["--loss", "categorical_cross_entropy"], 23),
@@ -143,9 +151,9 @@ def test_a_group_has_one_hidden_activation_and_what_was_asked_for():
 def test_options_choose_combinations(arguments, count):
     options = parser().parse_args(["audit", *arguments])
     for spec in ("numpy", "mine.py:Mine"):
-        kept = combinations_of(options, spec)
+        kept = combinations_of(options, spec, "float32")
         assert len(kept) == count, f"{len(kept)} combinations, but should be {count}"
-    assert len(combinations_of(options, "jax-whole")) <= len(once())
+    assert 0 < len(combinations_of(options, "jax-whole", "float32")) <= len(once())
 
 
 def test_the_whole_program_is_left_something_of_every_selection():
@@ -154,7 +162,7 @@ def test_the_whole_program_is_left_something_of_every_selection():
     for hidden in ELEMENTWISE:
         outputs = [f for f in ELEMENTWISE if not any((c.hidden, c.output) == (hidden, f) for c in once())]
         options = parser().parse_args(["audit", "--hidden", hidden, "--output", ",".join(outputs)])
-        every, kept = (combinations_of(options, spec) for spec in ("numpy", "jax-whole"))
+        every, kept = (combinations_of(options, spec, "float64") for spec in ("numpy", "jax-whole"))
         assert 0 < len(kept) <= len(once())
         assert set(kept) <= set(every)
         without += not set(every) & set(once())
@@ -166,6 +174,10 @@ def test_the_whole_program_is_left_something_of_every_selection():
 
 def drawn(seed=SEED, combination=COMBINATION, dtype="float32", cases=3):
     return [to_json(case) for case in draw_cases(seed, combination, dtype, cases)]
+
+
+def drawn_cases():
+    return list(draw_cases(SEED, COMBINATION, "float64", 1))
 
 
 def test_the_same_seed_draws_the_same(dtype):
@@ -199,11 +211,10 @@ def test_every_engine_gets_the_same_cases_whatever_else_is_audited(monkeypatch):
 
     def seen(hidden, *specs):
         engines.clear()
-        asked = parser().parse_args(["audit", "--hidden", hidden, "--output", "sigmoid", "--loss", "huber,hinge"])
+        names = "--output", "sigmoid", "--loss", "huber,hinge", "--dtypes", "float32,float16"
+        asked = parser().parse_args(["audit", "--hidden", hidden, *names])
         for spec in specs:
-            for group in cell_groups(
-                spec, spec, "cpu", ("float32", "float16"), combinations_of(asked, spec), 1, 1, SEED
-            ):
+            for group in groups(asked, spec, further=1):
                 list(run_group(group))
         return {name: engine.seen for name, engine in engines.items()}
 
@@ -218,7 +229,7 @@ def test_thorough_cells_have_further_cases_and_every_experiment():
     few, many = (names for names in COMBINATIONS if names.hidden == "relu" and names.output == "relu"), THOROUGH
     plain = next(names for names in few if names not in THOROUGH)
     thorough = next(names for names in COMBINATIONS if names in many)
-    found = list(run_group(CellGroup("numpy", "numpy", "cpu", "float32", (plain, thorough), 1, 2, SEED)))
+    found = list(run_group(CellGroup("numpy", "numpy", "cpu", "float32", (plain, thorough), 1, 2, SEED, "full")))
     assert [cell["cases"] for cell in found] == [1, 3]
     assert [cell["verdict"] for cell in found] == ["holds", "holds"]
     experiments = {"2a", "2b", "5a", "5b", "6a", "6b", "13"}
@@ -226,6 +237,23 @@ def test_thorough_cells_have_further_cases_and_every_experiment():
     assert experiments <= set(found[1]["checked"])
     for cell in found:
         assert {"z", "a", "8", "1", "9", "14", "7a", "7b", "12", "10a", "10b"} <= set(cell["checked"])
+
+
+def test_an_experiment_that_a_cell_does_not_get_is_not_in_it():
+    found = [
+        set(run_cell(NumpyEngine(), "cpu", "float64", COMBINATION, drawn_cases(), SEED, depth)["checked"])
+        for depth in (Depth(), Depth(first_order=False), Depth(alone=False), Depth(experiments=False))
+    ]
+    every, without_first_order, without_alone, without_any = found
+    assert every - without_first_order == {"3", "4"}
+    assert every - without_alone == {"5a", "5b"}
+    assert every - without_any == {"2a", "2b", "3", "4", "5a", "5b", "6a", "6b", "11", "13"}
+
+
+def test_in_float32_the_widths_differ_and_elsewhere_there_is_one():
+    for dtype in DTYPES:
+        widths = set(shape_of(SEED, dtype).widths)
+        assert (len(widths) > 1) == (dtype == "float32"), f"{dtype}: {widths}"
 
 
 def test_the_first_case_has_the_usual_parameters_and_further_ones_have_drawn():
@@ -478,7 +506,7 @@ def test_a_failure_in_one_cell_leaves_the_others_alone():
 
 
 def test_a_cell_without_a_record_has_the_fields_of_one(in_one):
-    group = next(cell_groups("numpy", "numpy", "cpu", ("float32",), SOME, 1, 0, SEED))
+    group = next(cell_groups("numpy", "numpy", "cpu", {"float32": SOME}, 1, 0, SEED, "full"))
     lost = failed_cell(group, 0, Failure(Verdict.TIMED_OUT, "it takes more than 1 s"))
     lost.pop("spent")
     assert lost.keys() == in_one["cells"][0].keys()

@@ -10,7 +10,8 @@ from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from reports import __main__
 from reports.__main__ import parser
-from reports.commands.audit import EVERYTHING, QUICK, request_of
+from reports.campaign.designs import DESIGNS
+from reports.commands.audit import request_of
 from reports.results import environment, files
 from tests.reports import samples
 from tests.reports.commands.calls import BROKEN, GOOD, LOSSES_ASKED, SMALL, case_text, refused, written
@@ -54,6 +55,7 @@ def test_results_have_their_schema(small):
     }
     assert found["divergences"] == []
     assert found["request"] == {
+        "design": "covering",
         "engines": ["numpy"],
         "dtypes": list(DTYPES),
         "device": "cpu",
@@ -370,14 +372,9 @@ def test_a_bad_case_makes_no_folder(call, out, tmp_path):
     assert not (tmp_path / "new").exists() or list((tmp_path / "new").iterdir()) == []
 
 
-def test_what_is_quick_is_a_part_of_everything():
-    for name, names in QUICK.items():
-        assert set(names) < set(EVERYTHING[name]), name
-    request, quick = (request_of(parser().parse_args(["audit", *options])) for options in ((), ("--quick",)))
-    assert tuple(quick.combinations) == ("numpy", "torch-eager")
-    assert quick.dtypes == ("float32", "float64")
-    assert set(quick.combinations["numpy"]) < set(request.combinations["numpy"])
-    assert (request.divergences, quick.divergences) == (True, False)
+def test_quick_measures_no_divergences():
+    for options, measured in (((), True), (("--full",), True), (("--quick",), False), (("--no-divergences",), False)):
+        assert request_of(parser().parse_args(["audit", *options])).divergences == measured, options
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -386,5 +383,6 @@ def test_other_options_count_beside_quick_in_any_order(before):
     asked = request_of(parser().parse_args(["audit", *(["--quick", *others] if before else [*others, "--quick"])]))
     assert tuple(asked.combinations) == ("jax-jit",)
     assert asked.dtypes == ("float16",)
-    assert {names.hidden for names in asked.combinations["jax-jit"]} == {"celu"}
-    assert {names.output for names in asked.combinations["jax-jit"]} == set(QUICK["output"])
+    (kept,) = asked.combinations["jax-jit"].values()
+    assert {names.hidden for names in kept} == {"celu"}
+    assert {names.output for names in kept} == set(DESIGNS["quick"].output)
