@@ -41,10 +41,11 @@ def report(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def gate(session: nox.Session) -> None:
-    """Audit every engine, write the report, and hold the results to the baseline (-- --update replaces it)."""
-    run(session, "-m", "reports", "audit", success=(0, 1))
+    """Audit every engine, write the report, and hold the results to their baseline (-- --update, --full)."""
+    size = [option for option in session.posargs if option == "--full"]
+    run(session, "-m", "reports", "audit", *size, success=(0, 1))
     run(session, "-m", "reports", "render", success=(0, 1))
-    run(session, "-m", "reports", "gate", *session.posargs)
+    run(session, "-m", "reports", "gate", *(option for option in session.posargs if option not in size))
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -55,7 +56,7 @@ def compare(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """Run the tests, on each core one file at a time (-- any option of pytest)."""
+    """Run the tests, on each core one file at a time (-- --exhaustive, any option of pytest)."""
     run(session, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs)
 
 

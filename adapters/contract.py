@@ -3,11 +3,13 @@
 import importlib
 import importlib.util
 from collections.abc import Container, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
+from packaging.version import Version
 
 from adapters.declared import understood
 from reference.accuracy import ANY_ON_GPU
@@ -24,6 +26,13 @@ ENGINES = {
     "jax-whole": "adapters.jax.whole:JaxWhole",
 }
 """The engines that come with the suite: name -> where its class is; imported when the engine is asked for."""
+
+FLOORS = {
+    "adapters.numpy": {"numpy": "2.0"},
+    "adapters.torch": {"torch": "2.11"},
+    "adapters.jax": {"jax": "0.10", "optax": "0.2.5"},
+}
+"""The oldest versions that the engines of a folder run with: older frameworks name and compute things otherwise."""
 
 
 FAILURES = (Exception, SystemExit)
@@ -100,6 +109,7 @@ def load(spec: str, device: str = "cpu") -> Adapter:
         raise AdapterError(
             f"engine {spec!r} is unknown: choose from {', '.join(ENGINES)}, or give path/to/file.py:ClassName"
         )
+    require_floors(spec, where)
     module = import_module(where)
     if not hasattr(module, class_name):
         raise AdapterError(f"adapter {spec!r}: {where} has no class {class_name!r}")
@@ -116,6 +126,17 @@ def load(spec: str, device: str = "cpu") -> Adapter:
         raise AdapterError(f"adapter {spec!r} has the name {adapter.name!r:.60}, but should have one of printable text")
     arithmetic_of(adapter, device)
     return cast(Adapter, adapter)
+
+
+def require_floors(spec: str, where: str) -> None:
+    """Raise AdapterError where a framework is older than an engine of the suite needs."""
+    for package, floor in FLOORS.get(where.rpartition(".")[0], {}).items():
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # importing it says so
+        if Version(version) < Version(floor):
+            raise AdapterError(f"engine {spec!r} needs {package}>={floor}, but {package} {version} is installed")
 
 
 def device_of(adapter: Adapter) -> str:

@@ -1,1 +1,1 @@
-"""A campaign: every combination audited on every engine, what its results say, and its failing Cases."""
+"""A campaign: combinations of functions audited on every engine, what its results say, and its failing Cases."""

@@ -75,6 +75,7 @@ def replace_baseline(path: Path, now: baseline.Baseline, console: Console) -> in
         if found:
             console.print(text.terminal(found))
         say(console, f"{counted(len(found), 'difference')} accepted")
+    path.parent.mkdir(parents=True, exist_ok=True)
     baseline.write_to(path, now)
     say(console, f"{path} written: {len(now.lines):,} cells, to be reviewed and committed")
     return 0

@@ -78,5 +78,6 @@ def started(results: Results) -> str:
 def replay(results: Results) -> str:
     """The command that draws the same cases again."""
     request = results["request"]
+    size = [f"--{request['design']}"] if request.get("design") in ("full", "quick") else []
     options = (f"--{name} {request[name]}" for name in ("seed", "cases", "further") if name in request)
-    return " ".join(("python -m reports audit", *options))
+    return " ".join(("python -m reports audit", *size, *options))

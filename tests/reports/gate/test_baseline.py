@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from adapters.contract import ENGINES
+from reference.rounding import DTYPES
 from reports.gate import baseline, gate
 from reports.results import files as results_files
 from reports.results.verdicts import Verdict
@@ -92,13 +94,74 @@ def test_a_baseline_that_cannot_be_read_is_one_line(what, tmp_path):
     assert "\n" not in str(error.value)
 
 
+# --- the folder
+
+
+def in_folder(folder, *campaigns):
+    """The baselines of campaigns, in a folder, each under its own name."""
+    for found in campaigns:
+        now = baseline.of(found)
+        baseline.write_to(folder / baseline.name_of(now), now)
+
+
+def other(**versions):
+    """The campaign with other versions."""
+    found = campaign()
+    found["environment"]["versions"] |= versions
+    return found
+
+
+def test_a_campaign_finds_the_baseline_of_its_environment(tmp_path):
+    in_folder(tmp_path, campaign(), other(torch="9.9.9"))
+    assert len(list(tmp_path.iterdir())) == 2
+    for found in (campaign(), other(torch="9.9.9")):
+        now = baseline.of(found)
+        assert baseline.file_for(tmp_path, now) == tmp_path / baseline.name_of(now)
+
+
+def test_a_campaign_of_another_environment_or_request_has_none(tmp_path):
+    in_folder(tmp_path, campaign())
+    asked = campaign()
+    asked["request"]["seed"] = 7
+    for found in (other(torch="9.9.9"), other(numpy="9.9.9"), asked):
+        assert baseline.file_for(tmp_path, baseline.of(found)) is None
+    assert baseline.file_for(tmp_path / "not there", baseline.of(campaign())) is None
+
+
+def test_the_kernels_of_openblas_and_the_local_part_of_a_version_are_not_of_the_class(tmp_path):
+    in_folder(tmp_path, campaign())
+    found = other(torch=f"{campaign()['environment']['versions']['torch']}+cpu")
+    found["environment"]["flags"]["OPENBLAS_CORETYPE"] = "Haswell"
+    assert baseline.file_for(tmp_path, baseline.of(found)) is not None
+
+
+def test_a_name_says_device_versions_and_what_is_unusual():
+    found = campaign()
+    found["environment"]["versions"] |= {"torch": "2.13.0+cpu", "jax": "0.10.2"}
+    found["request"] |= {"design": "covering", "device": "cpu", "engines": list(ENGINES), "dtypes": list(DTYPES)}
+    assert baseline.name_of(baseline.of(found)) == "cpu-torch-2.13.0-jax-0.10.2.jsonl"
+    found["request"] |= {"design": "full", "engines": ["numpy", "mine"], "dtypes": ["float32"]}
+    found["environment"]["flags"]["GPU"] = "NVIDIA X/1"
+    assert baseline.name_of(baseline.of(found)) == ("nvidia-x-1-torch-2.13.0-jax-0.10.2-full-numpy+mine-float32.jsonl")
+
+
+def test_a_file_in_the_folder_that_is_no_baseline_is_refused(tmp_path):
+    (tmp_path / "x.jsonl").write_text("{}")
+    with pytest.raises(results_files.ResultsError, match="schema"):
+        baseline.file_for(tmp_path, baseline.of(campaign()))
+
+
 # --- the baselines of this project
 
 
-RECORDED = baseline.PATH.parent / "baseline_gpu.jsonl"
+RECORDED = sorted(baseline.FOLDER.glob("*.jsonl"))
 
 
-@pytest.mark.parametrize("path", [baseline.PATH, RECORDED], ids=["on the CPU", "on a GPU"])
+def test_there_are_baselines_of_a_cpu_and_a_gpu():
+    assert {baseline.read(path).request["device"] for path in RECORDED} == {"cpu", "gpu"}
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_the_baselines_of_this_project_are_read_and_nothing_in_them_breaks_unexplained(path):
     found = baseline.read(path)
     assert found.kinks
