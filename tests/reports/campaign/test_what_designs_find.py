@@ -1,8 +1,8 @@
 """That the covering design finds every seeded fault that a campaign of all combinations finds.
 
-Each fault is active only in the networks that have its function: a fault of tanh' where tanh is a hidden activation, one
-of a loss where its own output activation has that loss. All cells of the covering design are cells of a full campaign,
-with the same Cases; so of a fault that the covering design finds nothing more is to be asked.
+Each fault is active only in the networks that have its function: a fault of tanh' where tanh is a hidden activation,
+one of a loss where its own output activation has that loss. All cells of the covering design are cells of a full
+campaign, with the same Cases; so of a fault that the covering design finds nothing more is to be asked.
 """
 
 import pytest

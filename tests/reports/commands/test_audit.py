@@ -1,6 +1,7 @@
 """`audit`: what it writes, its exit status, and one line for whatever cannot be done."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -11,7 +12,7 @@ from reference.rounding import DTYPES
 from reports import __main__
 from reports.__main__ import parser
 from reports.campaign.designs import DESIGNS
-from reports.commands.audit import request_of
+from reports.commands.audit import found_so_far, request_of
 from reports.results import environment, files
 from tests.reports import samples
 from tests.reports.commands.calls import BROKEN, GOOD, LOSSES_ASKED, SMALL, case_text, refused, written
@@ -370,6 +371,12 @@ def test_a_bad_case_makes_no_folder(call, out, tmp_path):
     """Nothing is done for a call that cannot be carried out."""
     refused(call, out, "audit", "--engines", "numpy", "--case", tmp_path / "absent.json", "--out", tmp_path / "new")
     assert not (tmp_path / "new").exists() or list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_bar_says_what_was_found_so_far():
+    assert found_so_far(Counter(), "numpy/float32") == "all hold; numpy/float32"
+    found = Counter({"breaks": 1200, "crashed": 1})
+    assert found_so_far(found, "x") == "1,200 breaks, 1 crashed; x"
 
 
 def test_quick_measures_no_divergences():
