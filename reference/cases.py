@@ -1,6 +1,5 @@
 """Random Cases from a recorded seed."""
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
@@ -38,48 +37,38 @@ COMBINATIONS = tuple(
 MOST_UNITS, MOST_SAMPLES = 12, 16
 
 
+USUAL_HIDDEN, USUAL_OUTPUT, USUAL_LOSS = "tanh", "identity", "half_squared_error"
+"""What any engine has: a combination of one function with these is computed wherever that function is."""
+
+
 @cache
 def neighbours() -> tuple[Combination, ...]:
     """Combinations in which every two functions that are neighbours in a network meet: (f_h, f_o) and (f_o, loss).
 
-    One for each (f_h, f_o), the losses of an output in turn, so that there are as few as can be. No equation takes both
-    f_h and the loss: (9) takes f_o and the loss, (14) the f of its own layer and δ of the next one.
+    Every (f_h, f_o) has the usual loss, every (f_o, loss) the usual f_h. No equation takes both f_h and the loss: (9)
+    takes f_o and the loss, (14) the f of its own layer and δ of the next one.
     """
-    losses = {output: [loss for loss in LOSSES if fits(output, loss)] for output in OUTPUT}
-    return tuple(
-        Combination(hidden, output, losses[output][(i + j) % len(losses[output])])
-        for i, hidden in enumerate(HIDDEN)
-        for j, output in enumerate(OUTPUT)
-    )
+    pairs = [Combination(hidden, output, USUAL_LOSS) for hidden in HIDDEN for output in OUTPUT]
+    return (*pairs, *(names for names in cover() if names.loss != USUAL_LOSS))
 
 
 @cache
 def cover() -> tuple[Combination, ...]:
-    """Neighbours in which every valid (output, loss) occurs once, and every hidden activation several times.
-
-    Where `once` has a pair, it is the same combination.
-    """
-    candidates: dict[tuple[str, str], list[Combination]] = {}
-    for names in neighbours():
-        candidates.setdefault((names.output, names.loss), []).append(names)
-    used: Counter[str] = Counter()
-    kept: list[Combination] = []
-    for of_pair in candidates.values():
-        kept.append(min(of_pair, key=lambda names: (names not in once(), used[names.hidden])))
-        used[kept[-1].hidden] += 1
-    return tuple(kept)
+    """Every (f_o, loss) with the usual f_h."""
+    return tuple(names for names in COMBINATIONS if names.hidden == USUAL_HIDDEN)
 
 
 @cache
 def once() -> tuple[Combination, ...]:
-    """Neighbours in which every activation occurs as f_h, where it can, and as f_o, and every loss: a few dozen."""
-    every = [set(enumerate(names)) for names in neighbours()]  # (role, name)
-    left, kept = set().union(*every), []
-    while left:
-        best = max(range(len(every)), key=lambda i: len(every[i] & left))
-        kept.append(neighbours()[best])
-        left -= every[best]
-    return tuple(kept)
+    """Neighbours in which every activation occurs as f_h, where it can, and as f_o, and every loss.
+
+    An activation stands in both roles of one combination, so that an engine that lacks it loses no other function.
+    """
+    of_losses = [(loss.outputs[0] if loss.outputs else USUAL_OUTPUT, name) for name, loss in LOSSES.items()]
+    return (
+        *(Combination(f, f, USUAL_LOSS) for f in HIDDEN),
+        *(Combination(USUAL_HIDDEN, output, loss) for output, loss in of_losses if loss != USUAL_LOSS),
+    )
 
 
 def draw_one_width(rng: np.random.Generator) -> Shape:

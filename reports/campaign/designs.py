@@ -13,8 +13,8 @@ from reference.cases import COMBINATIONS, Combination, cover, neighbours, once
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 
-ALL, NEIGHBOURS, THOROUGH, FEW = (frozenset(of) for of in (COMBINATIONS, neighbours(), cover(), once()))
-FEWER = frozenset(once()[::4])
+ALL, NEIGHBOURS, FEW = frozenset(COMBINATIONS), frozenset(neighbours()), frozenset(once())
+THOROUGH, FEWER = FEW.union(cover()), frozenset(once()[::4])
 
 
 class Depth(NamedTuple):
@@ -63,12 +63,11 @@ class Design(NamedTuple):
     output: tuple[str, ...]
     loss: tuple[str, ...]
     divergences: bool
-    usual: Extent
-    others: dict[str, Extent]
+    extents: dict[str, Extent]
 
     def extent(self, spec: str) -> Extent:
-        """What an adapter is audited on."""
-        return self.others.get(spec, self.usual)
+        """What an adapter is audited on; one of a third party, whose functions are not known, on everything."""
+        return self.extents.get(spec, Extent(ALL))
 
 
 EVERYTHING = tuple(ENGINES), DTYPES, HIDDEN, OUTPUT, tuple(LOSSES), True
@@ -76,13 +75,13 @@ EVERYTHING = tuple(ENGINES), DTYPES, HIDDEN, OUTPUT, tuple(LOSSES), True
 DESIGNS = {
     "covering": Design(
         *EVERYTHING,
-        usual=Extent(NEIGHBOURS, first_order=FEW),
-        others={
+        extents={
+            **dict.fromkeys(("numpy", "torch-eager"), Extent(NEIGHBOURS, first_order=FEW)),
             "jax-jit": Extent(NEIGHBOURS, FEW, FEW, FEWER),
             "jax-whole": Extent(FEW, FEW, FEW, FEWER, turns=2),  # it compiles a program for each combination
         },
     ),
-    "full": Design(*EVERYTHING, usual=Extent(ALL), others={"jax-whole": Extent(FEW)}),
+    "full": Design(*EVERYTHING, extents={"jax-whole": Extent(FEW)}),
     "quick": Design(
         engines=("numpy", "torch-eager"),  # they do not compile
         dtypes=("float32", "float64"),
@@ -93,8 +92,7 @@ DESIGNS = {
             *("binary_cross_entropy", "categorical_cross_entropy", "categorical_cross_entropy_on_logits"),
         ),
         divergences=False,
-        usual=Extent(ALL),
-        others={"jax-whole": Extent(FEW)},
+        extents={"jax-whole": Extent(FEW)},
     ),
 }
 """The designs by their names: the default, `--full` and `--quick`."""

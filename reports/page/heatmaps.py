@@ -23,6 +23,13 @@ from reports.results.records import Role
 from reports.results.verdicts import Verdict
 from reports.text.wording import counted, level, ratio_text, short_text, spaced
 
+DESIGNS = {
+    "covering": "this audit has each such pair, and --full every combination of all three",
+    "full": "this audit has every combination of all three",
+    "quick": "this audit has the functions that most networks are made of",
+}
+"""What a reader must know of the cells, by the design of the audit."""
+
 RANKS = (Verdict.NOT_RUN, Verdict.HOLDS, Verdict.EXPLAINED, Verdict.BREAKS)
 """Of the cells that share a tile, the one that ranks highest decides how it is marked."""
 

@@ -77,6 +77,7 @@ def contents(results: Results, summary: WholeSummary) -> dict[str, object]:
         "ledger": ledger(items, campaign.ledger),
         "heads": DTYPES,
         "engines": heatmaps.engines(items),
+        "design": heatmaps.DESIGNS.get(str(results["request"].get("design"))),
         "not_run": not_run(items),
         "divergences": {s: [d for d in apart if d.status == s] for s in dict.fromkeys(d.status for d in apart)},
         "statuses": STATUSES,

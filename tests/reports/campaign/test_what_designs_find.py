@@ -53,7 +53,7 @@ BEYOND_A_CAMPAIGN = {"infinity-clamped", "nan-swallowed", "zero-past-first-page"
 @pytest.mark.parametrize("engine", quick(["numpy", "torch-eager", "jax-jit"], 1))
 def test_the_covering_design_finds_the_seeded_faults(engine):
     missed = {name for name, fault in FAULTS.items() if not finds("covering", engine, fault)}
-    assert missed == BEYOND_A_CAMPAIGN
+    assert missed <= BEYOND_A_CAMPAIGN
 
 
 @pytest.mark.exhaustive
