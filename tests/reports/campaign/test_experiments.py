@@ -49,7 +49,7 @@ def case_of(combination, dtype, seed=4, shape=SQUARE, usual=False):
 
 def findings_of(adapter, case, seed=9):
     rng = np.random.default_rng(seed)
-    return list(experiments(adapter, case, adapter.trace(case), rng, arithmetic(adapter.name)))
+    return list(experiments(adapter, case, adapter.trace(case), rng, arithmetic=arithmetic(adapter.name)))
 
 
 def broken(findings):
