@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from reference.arrays import Array
 from reference.rounding import rounded
@@ -63,6 +62,8 @@ def apportioned(samples: int, shares: Shares) -> NDArray[np.int_]:
 
 def digits(rng: np.random.Generator, stratified: bool = False) -> Split:
     """1,797 images of 8 × 8 that ship inside scikit-learn, of ten classes; pixels from 0 to 1 in steps of 1/16."""
+    from sklearn.datasets import load_digits  # a second, which a process that does not train on digits is spared
+
     data = load_digits()
     return split(rng, data.data / 16, one_hot(data.target, 10), stratified=stratified)
 

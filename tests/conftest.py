@@ -12,7 +12,7 @@ from hypothesis import settings
 from adapters.contract import ENGINES, load
 from reference.rounding import DTYPES
 from reports.accuracy import true_values
-from reports.running.workers import shared_programs
+from reports.running.workers import SETTINGS, shared_programs
 
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
@@ -34,7 +34,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    """What JAX compiles in one process of the tests serves the others, as it does in a campaign's workers."""
+    """As in a campaign's workers: one thread, for several spin while they wait, and what JAX compiles serves all."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     if COMPILED not in os.environ:
         config.compiled = tempfile.mkdtemp(prefix="compiled-")
         os.environ.update(shared_programs(Path(config.compiled)))

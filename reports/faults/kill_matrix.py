@@ -223,18 +223,34 @@ BATCH, EPOCHS = 12, 3
 """Samples and epochs of the runs in which faults of the batches are planted: 32 samples are batches of 12, 12 and 8."""
 
 
+class HonestRun(NamedTuple):
+    """A training run without a fault, and whether it holds."""
+
+    case: Case
+    plan: Plan
+    holds: bool
+
+
+@lru_cache(maxsize=64)
+def honest_run(engine: str, network: str, dtype: str, stage: str, seed: int) -> HonestRun:
+    """The run of an engine that begins at the stage, without a fault of the batches."""
+    case = DRAWN[stage](network, dtype, seed)
+    plan = Plan(draw_batches(np.random.default_rng([seed, BATCH]), case.samples, BATCH, EPOCHS), optimiser("adam"))
+    with without_warnings():
+        return HonestRun(case, plan, first_break_of_run(loaded(engine, "cpu"), case, plan) is None)
+
+
 def draw_training(engine: str, fault: BatchFault, dtype: str, stage: str, seed: int) -> Draw:
     """A fault of the batches in a training run that begins at the stage, every step of which is audited.
 
     It is killed in the step that breaks first, or that is malformed and so has no equation; but only if the same run
     without the fault holds. The change is that step's ratio: of the honest run it would be 1 at most.
     """
-    case, adapter = DRAWN[stage](fault.network, dtype, seed), loaded(engine, "cpu")
-    plan = Plan(draw_batches(np.random.default_rng([seed, BATCH]), case.samples, BATCH, EPOCHS), optimiser("adam"))
-    misled = cast(Adapter, Misled(cast(Trainer, adapter), fault))
+    right = honest_run(engine, fault.network, dtype, stage, seed)
+    misled = cast(Adapter, Misled(cast(Trainer, loaded(engine, "cpu")), fault))
     with without_warnings():
-        wrong = first_break_of_run(misled, case, plan)
-        if wrong is None or first_break_of_run(adapter, case, plan) is not None:
+        wrong = first_break_of_run(misled, right.case, right.plan)
+        if wrong is None or not right.holds:
             return Draw(seed, False, None, 0.0, 0.0, 0.0)
         if isinstance(wrong, MalformedTrace):
             return Draw(seed, True, (PLAN, 0), math.inf, math.inf, math.inf)

@@ -34,6 +34,17 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(errors, "CHUNK", 2**8)
 
 
+@pytest.fixture
+def thinned(monkeypatch):
+    """So that of a half format every 16th number is swept."""
+    inputs = SweepPlan.inputs
+
+    def some(plan, name, dtype):
+        return (x[::16] if dtype in HALF else x for x in inputs(plan, name, dtype))
+
+    monkeypatch.setattr(SweepPlan, "inputs", some)
+
+
 def quiet(text):
     """What a sweep tells, to nobody."""
 
@@ -181,6 +192,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.usefixtures("thinned")
 @pytest.mark.parametrize(("function", "dtype"), PLANTED, ids=lambda name: name)
 def test_20_roundings_are_measured_as_20(function, dtype, tmp_path):
     plan = {"functions": (function,), "dtypes": (dtype,), "float32": 2**10, "drawn": 128}
@@ -359,17 +371,35 @@ SAMPLED = [
 ]
 
 
-@pytest.mark.parametrize(
+every_sample = pytest.mark.parametrize(
     ("engine", "functions", "dtype"), SAMPLED, indirect=["engine"], ids=lambda v: v if isinstance(v, str) else v[0]
 )
+
+
+@every_sample
+@pytest.mark.usefixtures("thinned")
 def test_engines_are_within_what_is_assumed_of_them_on_other_inputs(engine, functions, dtype, tmp_path):
-    plan = {"functions": functions, "dtypes": (dtype,), "float32": 2**10, "drawn": 96, "seed": 7}
-    found = entries_of(engine, tmp_path, **plan)
+    beyond = beyond_what_is_assumed(engine, tmp_path, functions=functions, dtypes=(dtype,), drawn=48)
+    assert not beyond, "\n".join(beyond)
+
+
+@every_sample
+@pytest.mark.exhaustive
+def test_engines_are_within_what_is_assumed_of_them_on_many_other_inputs(engine, functions, dtype, tmp_path):
+    beyond = beyond_what_is_assumed(engine, tmp_path, functions=functions, dtypes=(dtype,), drawn=96)
+    assert not beyond, "\n".join(beyond)
+
+
+def beyond_what_is_assumed(engine, folder, **plan):
+    """The entries of a sweep that exceed k."""
+    found = entries_of(engine, folder, float32=2**10, seed=7, **plan)
     assert found
-    for entry in found:
-        k = accuracy.k(entry["function"], entry["what"], dtype, engine.name)
-        about = f"{engine.name}'s {entry['function']}, {entry['what']}, {entry['parameters']}"
-        assert entry["roundings"] <= k, f"{about} errs by {entry['roundings']:.3g} at {entry['at']}, but k is {k}"
+    allowed = [accuracy.k(e["function"], e["what"], e["dtype"], engine.name) for e in found]
+    return [
+        f"{e['function']}'s {e['what']}, {e['parameters']}, errs by {e['roundings']:.3g} at {e['at']}, but k is {k}"
+        for e, k in zip(found, allowed, strict=True)
+        if not e["roundings"] <= k
+    ]
 
 
 # --- cut off, and started again

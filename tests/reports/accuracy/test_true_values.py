@@ -64,8 +64,9 @@ def called(member):
     return "-".join([name, *(f"{value:.3g}" for value in given.values())])
 
 
-every_activation = pytest.mark.parametrize("member", FAMILIES, ids=called)
-every_loss = pytest.mark.parametrize("member", LOSS_FAMILIES, ids=called)
+def wrong_in(family, check):
+    """The members of a family of which a check does not hold."""
+    return [called(member) for member in family if not check(*member)]
 
 
 # --- they are all there
@@ -122,16 +123,14 @@ def loss_off(name, given, what):
     return off(observed, found, 32 * U * (scale + np.abs(found)))
 
 
-@every_activation
 @pytest.mark.parametrize("what", ["value", "derivative"])
-def test_a_function_is_the_references(member, what):
-    assert activation_off(*member, what) <= 1
+def test_the_functions_are_the_references(what):
+    assert not wrong_in(FAMILIES, lambda name, given: activation_off(name, given, what) <= 1)
 
 
-@every_loss
 @pytest.mark.parametrize("what", ["value", "derivative"])
-def test_a_loss_is_the_references(member, what):
-    assert loss_off(*member, what) <= 1
+def test_the_losses_are_the_references(what):
+    assert not wrong_in(LOSS_FAMILIES, lambda name, given: loss_off(name, given, what) <= 1)
 
 
 @pytest.mark.parametrize("name", true_values.COUPLED)
@@ -154,28 +153,32 @@ def apart(one, other, name):
     return max(ratios)
 
 
-@every_activation
 @pytest.mark.parametrize("what", ["VALUE", "DERIVATIVE"])
-def test_a_function_is_the_one_of_the_tests(member, what):
-    name, given = member
-    far = [] if name in FROM_FLOATS else [80.0, -80.0, 20.0, -20.0, 7.25, -7.25]
-    inputs = true_values.balls(np.concatenate([np.linspace(-4, 4, 21), [1e-3, -1e-7], far]))
-    ours, theirs = getattr(true_values, what)[name], getattr(exact, what)[name]
-    with exact.Precision():
-        expected = [theirs(x, **given) for x in inputs]
-    assert apart([ours(x, **given) for x in inputs], expected, name) <= 1
-
-
-@every_loss
-def test_a_loss_is_the_one_of_the_tests(member):
-    name, given = member
-    p, y = arguments(name, rows=8)
-    for a, t in zip(p, y, strict=True):
-        row = true_values.balls(a), true_values.balls(t)
+def test_the_functions_are_those_of_the_tests(what):
+    def agree(name, given):
+        far = [] if name in FROM_FLOATS else [80.0, -80.0, 20.0, -20.0, 7.25, -7.25]
+        inputs = true_values.balls(np.concatenate([np.linspace(-4, 4, 21), [1e-3, -1e-7], far]))
+        ours, theirs = getattr(true_values, what)[name], getattr(exact, what)[name]
         with exact.Precision():
-            value, slope = exact.total(exact.LOSS[name](*row, **given)), exact.LOSS_DERIVATIVE[name](*row, **given)
-        assert apart([true_values.LOSS[name](*row, **given)], [value], name) <= 1
-        assert apart(true_values.LOSS_DERIVATIVE[name](*row, **given), slope, name) <= 1
+            expected = [theirs(x, **given) for x in inputs]
+        return apart([ours(x, **given) for x in inputs], expected, name) <= 1
+
+    assert not wrong_in(FAMILIES, agree)
+
+
+def test_the_losses_are_those_of_the_tests():
+    def agree(name, given):
+        p, y = arguments(name, rows=8)
+        off = []
+        for a, t in zip(p, y, strict=True):
+            row = true_values.balls(a), true_values.balls(t)
+            with exact.Precision():
+                value, slope = exact.total(exact.LOSS[name](*row, **given)), exact.LOSS_DERIVATIVE[name](*row, **given)
+            off.append(apart([true_values.LOSS[name](*row, **given)], [value], name))
+            off.append(apart(true_values.LOSS_DERIVATIVE[name](*row, **given), slope, name))
+        return all(each <= 1 for each in off)
+
+    assert not wrong_in(LOSS_FAMILIES, agree)
 
 
 @pytest.mark.parametrize("name", true_values.COUPLED)
@@ -190,39 +193,46 @@ def test_a_coupled_function_is_the_one_of_the_tests(name):
 # --- and with themselves
 
 
-@every_activation
-def test_a_derivative_is_the_slope_of_its_value(member):
+def test_a_derivative_is_the_slope_of_its_value():
     """By a difference quotient in all the bits."""
-    name, given = member
     step = arb(2) ** -100
-    for x in (-7.3, -1.1, -1e-3, 0.26, 1.3, 3.1, 30.0):
-        value = true_values.VALUE[name]
-        slope = (value(arb(x) + step, **given) - value(arb(x) - step, **given)) / (2 * step)
-        found = true_values.DERIVATIVE[name](arb(x), **given)
-        assert float(abs(slope - found).mid()) <= 1e-40, f"{name}' at {x} is {found}, but should be {slope}"
+
+    def is_slope(name, given):
+        value, derivative = true_values.VALUE[name], true_values.DERIVATIVE[name]
+        off = [
+            (value(arb(x) + step, **given) - value(arb(x) - step, **given)) / (2 * step) - derivative(arb(x), **given)
+            for x in (-7.3, -1.1, -1e-3, 0.26, 1.3, 3.1, 30.0)
+        ]
+        return all(float(abs(each).mid()) <= 1e-40 for each in off)
+
+    assert not wrong_in(FAMILIES, is_slope)
 
 
-@every_loss
-def test_a_losss_derivative_is_the_slope_of_its_value(member):
-    name, given = member
+def test_a_losss_derivative_is_the_slope_of_its_value():
     step = arb(2) ** -100
-    p, y = arguments(name, rows=6)
-    for a, t in zip(map(true_values.balls, p), map(true_values.balls, y), strict=True):
-        found = true_values.LOSS_DERIVATIVE[name](a, t, **given)
-        for i, slope in enumerate(found):
-            up, down = ([*a[:i], a[i] + move, *a[i + 1 :]] for move in (step, -step))
-            quotient = (true_values.LOSS[name](up, t, **given) - true_values.LOSS[name](down, t, **given)) / (2 * step)
-            assert float(abs(quotient - slope).mid()) <= 1e-40
+
+    def is_slope(name, given):
+        value, derivative = true_values.LOSS[name], true_values.LOSS_DERIVATIVE[name]
+        p, y = arguments(name, rows=6)
+        off = []
+        for a, t in zip(map(true_values.balls, p), map(true_values.balls, y), strict=True):
+            for i, slope in enumerate(derivative(a, t, **given)):
+                up, down = ([*a[:i], a[i] + move, *a[i + 1 :]] for move in (step, -step))
+                off.append((value(up, t, **given) - value(down, t, **given)) / (2 * step) - slope)
+        return all(float(abs(each).mid()) <= 1e-40 for each in off)
+
+    assert not wrong_in(LOSS_FAMILIES, is_slope)
 
 
-@every_activation
-def test_the_bits_are_enough(member):
+def test_the_bits_are_enough():
     """The radius of what is given in float64 is far below its last place, up to where a sweep goes."""
-    name, given = member
-    for x in true_values.balls(np.array([80.0, -80.0, 20.0, -20.0, 1e-12, -1e-12, 2.0**-60])):
-        for table in (true_values.VALUE, true_values.DERIVATIVE):
-            found = table[name](x, **given)
-            assert float(found.rad()) <= 2.0**-70 * abs(float(found.mid()))
+
+    def narrow(name, given):
+        inputs = true_values.balls(np.array([80.0, -80.0, 20.0, -20.0, 1e-12, -1e-12, 2.0**-60]))
+        found = [table[name](x, **given) for x in inputs for table in (true_values.VALUE, true_values.DERIVATIVE)]
+        return all(float(each.rad()) <= 2.0**-70 * abs(float(each.mid())) for each in found)
+
+    assert not wrong_in(FAMILIES, narrow)
 
 
 # --- a wrong formula is caught

@@ -4,7 +4,7 @@ import json
 
 from reference.cases import Combination
 from reports.campaign import campaign
-from reports.campaign.campaign import CampaignRequest, adapter_infos
+from reports.campaign.campaign import CampaignRequest
 from reports.campaign.shares import Share
 from reports.results import files
 from reports.running.workers import Limits
@@ -25,16 +25,15 @@ def silent(notice):
 
 
 def request(*specs, combinations=(TANH, RELU), dtypes=("float32",), share=WHOLE, limits=LIMITS, training=False):
-    by_spec = dict.fromkeys(specs, combinations)
-    return CampaignRequest(by_spec, "cpu", dtypes, 1, 1, SEED, training, False, share, limits)
+    by_spec = dict.fromkeys(specs, dict.fromkeys(dtypes, combinations))
+    return CampaignRequest("full", by_spec, "cpu", dtypes, 1, 1, SEED, training, False, share, limits)
 
 
-def measured(folder, of, workers=2, names=None, tell=silent):
+def measured(folder, of, workers=1, names=None, tell=silent):
+    """What a campaign measures; an engine's name is its spec, where no other names are given."""
     folder.mkdir(exist_ok=True)
-    if names is None:
-        infos = adapter_infos(of.combinations, "cpu", of.limits, workers)
-        names = {spec: adapter.name for spec, adapter in infos.items()}
-    return campaign.measure(of, names, workers, folder, lambda what: None, tell)
+    names = names or {spec: spec for spec in of.combinations}
+    return campaign.measure(of, names, workers, folder, lambda key, record: None, tell)
 
 
 def keys_in(path):

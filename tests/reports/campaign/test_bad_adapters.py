@@ -12,7 +12,7 @@ def beside_bad_ones(tmp_path_factory):
     """The cells of every bad adapter by its name: that with tanh, and that with relu."""
     names = tuple(bad_adapters.BAD)
     of = request(*map(bad_adapters.spec, names), limits=Limits(10, 700))
-    found = measured(tmp_path_factory.mktemp("bad"), of, names={bad_adapters.spec(n): n for n in names})
+    found = measured(tmp_path_factory.mktemp("bad"), of, 2, names={bad_adapters.spec(n): n for n in names})
     return {name: found["cells"][2 * i : 2 * i + 2] for i, name in enumerate(names)}
 
 

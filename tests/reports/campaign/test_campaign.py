@@ -15,21 +15,21 @@ from tests.reports.campaign.campaigns import SOME, aside_from_time, keys_in, mea
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "said", "seconds"),
     [
-        ("import os; os._exit(3)", "cannot be loaded: its process ended with exit status 3"),
-        ("while True: pass", "cannot be loaded: it takes more than 4 s"),
-        ("1 / 0", "does not import: ZeroDivisionError"),
-        ("class Mine: pass", "has no 'name'"),
-        ("class Mine:\n name = '<b>\\n'\n supports = trace = None", "has the name"),
-        ("class Mine:\n name = 3\n supports = trace = None", "has the name 3"),
+        ("import os; os._exit(3)", "cannot be loaded: its process ended with exit status 3", 60),
+        ("import threading; threading.Event().wait()", "cannot be loaded: it takes more than 4 s", 4),
+        ("1 / 0", "does not import: ZeroDivisionError", 60),
+        ("class Mine: pass", "has no 'name'", 60),
+        ("class Mine:\n name = '<b>\\n'\n supports = trace = None", "has the name", 60),
+        ("class Mine:\n name = 3\n supports = trace = None", "has the name 3", 60),
     ],
 )
-def test_an_adapter_that_does_not_load_is_one_line(tmp_path, text, said):
+def test_an_adapter_that_does_not_load_is_one_line(tmp_path, text, said, seconds):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(AdapterError, match=r"^[^\n]*$") as error:
-        adapter_infos((f"{path}:Mine",), "cpu", Limits(4, 4096), 1)
+        adapter_infos((f"{path}:Mine",), "cpu", Limits(seconds, 4096), 1)
     assert said in str(error.value)
 
 
@@ -42,9 +42,9 @@ def test_divergences_that_cannot_be_measured_end_the_campaign():
 
 
 def test_one_seed_gives_the_same_bytes_in_any_number_of_workers(in_one, tmp_path):
-    again = measured(tmp_path, request("numpy", "torch-eager", combinations=SOME, training=True), 3)
-    assert aside_from_time(again) == aside_from_time(in_one)
-    assert len(again["cells"]) == 8
+    again = measured(tmp_path, in_one.request, 3)
+    assert aside_from_time(again) == aside_from_time(in_one.found)
+    assert len(again["cells"]) == len(SOME) * len(in_one.request.combinations)
     assert {record["verdict"] for record in again["cells"] + again["training"]} == {"holds"}
 
 
@@ -52,12 +52,10 @@ def test_one_seed_gives_the_same_bytes_in_any_number_of_workers(in_one, tmp_path
 
 
 def test_what_is_gone_on_with_gives_the_same_bytes(in_one, tmp_path):
-    of = request("numpy", "torch-eager", combinations=SOME, training=True)
-    measured(tmp_path, of)
-    lines, told = (tmp_path / JOURNAL).read_text().splitlines(keepends=True), []
+    lines, told = in_one.journal.splitlines(keepends=True), []
     (tmp_path / JOURNAL).write_text("".join([*lines[:4], lines[5], lines[4][:50]]))
-    again = measured(tmp_path, of, 2, tell=told.append)
-    assert aside_from_time(again) == aside_from_time(in_one)
+    again = measured(tmp_path, in_one.request, 2, tell=told.append)
+    assert aside_from_time(again) == aside_from_time(in_one.found)
     assert "is torn and dropped" in told[0]
     assert "4 finished before" in told[1]
 
@@ -67,7 +65,7 @@ def test_another_campaign_begins_anew_and_says_why(tmp_path):
     told = []
     measured(tmp_path, request("numpy", dtypes=("float64",)), tell=told.append)
     (notice,) = told
-    assert "other dtypes: begun anew" in notice
+    assert "other combinations, dtypes: begun anew" in notice
     assert {key[1] for key in keys_in(tmp_path / JOURNAL) if len(key) > 1} == {"float64"}
 
 
@@ -106,5 +104,5 @@ def test_an_adapter_that_is_changed_is_measured_anew(named, tmp_path, monkeypatc
     digests = []
     for text in ("class Own: pass\n", "class Own: pass\n", "class Own: name = 'own'\n"):
         file.write_text(text, encoding="utf-8")
-        digests.append(journal_header(request()._replace(combinations={spec: SOME}))["source"])
+        digests.append(journal_header(request()._replace(combinations={spec: {"float32": SOME}}))["source"])
     assert digests[0] == digests[1] != digests[2]

@@ -5,7 +5,7 @@ import pytest
 from reports.campaign.shares import Share, merged
 from reports.results import environment, files
 from reports.results.files import ResultsError
-from tests.reports.campaign.campaigns import SEED, SOME, aside_from_time, measured, request
+from tests.reports.campaign.campaigns import SEED, aside_from_time, measured
 
 
 def in_results(found, share):
@@ -16,13 +16,13 @@ def in_results(found, share):
 def test_shares_put_together_give_the_same_bytes_in_any_order(in_one, tmp_path):
     shares = []
     for number in (1, 2, 3):
-        of = request("numpy", "torch-eager", combinations=SOME, training=True, share=Share(number, 3))
+        of = in_one.request._replace(share=Share(number, 3))
         shares.append(in_results(measured(tmp_path / str(number), of), f"{number}/3"))
     assert all(share["cells"] for share in shares)
     together = merged([shares[1], shares[2], shares[0]])
-    assert aside_from_time(together) == aside_from_time(in_one)
+    assert aside_from_time(together) == aside_from_time(in_one.found)
     assert together["request"]["share"] == "1/1"
-    assert together["times"]["seconds"].keys() == in_one["times"]["seconds"].keys()
+    assert together["times"]["seconds"].keys() == in_one.found["times"]["seconds"].keys()
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_shares_put_together_give_the_same_bytes_in_any_order(in_one, tmp_path):
 )
 def test_shares_that_are_not_all_there_once_are_refused(in_one, shares, said):
     with pytest.raises(ResultsError, match=f"^{said}"):
-        merged([in_results(in_one, share) for share in shares])
+        merged([in_results(in_one.found, share) for share in shares])
 
 
 def test_shares_measured_with_something_else_are_refused(in_one):
-    one, other = in_results(in_one, "1/2"), in_results(in_one, "2/2")
+    one, other = in_results(in_one.found, "1/2"), in_results(in_one.found, "2/2")
     other["environment"]["versions"] = {"torch": "2.12.0"}
     with pytest.raises(ResultsError, match=r"a share has the versions \{'torch': '2.12.0'}"):
         merged([one, other])
     with pytest.raises(ResultsError, match="a share has the seed 7"):
-        merged([one, {**in_results(in_one, "2/2"), "request": {"seed": 7, "share": "2/2"}}])
+        merged([one, {**in_results(in_one.found, "2/2"), "request": {"seed": 7, "share": "2/2"}}])

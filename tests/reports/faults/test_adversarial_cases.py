@@ -45,17 +45,18 @@ def inputs_of(case):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_seed_kind_dtype_and_index_make_the_same_case_again(kind, dtype):
-    one, again, other, seeded = (
-        to_json(case_of(seed, kind, dtype, index)) for seed, index in ((SEED, 5), (SEED, 5), (SEED, 6), (1, 5))
-    )
-    assert one == again
-    assert len({one, other, seeded}) == 3
+def test_seed_kind_dtype_and_index_make_the_same_case_again(kind):
+    for dtype in DTYPES:
+        one, again, other, seeded = (
+            to_json(case_of(seed, kind, dtype, index)) for seed, index in ((SEED, 5), (SEED, 5), (SEED, 6), (1, 5))
+        )
+        assert one == again, dtype
+        assert len({one, other, seeded}) == 3, dtype
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_case_has_the_shape_and_the_combination_of_its_place(kind, dtype):
-    for index in (0, 7, STRETCH):
+def test_every_case_has_the_shape_and_the_combination_of_its_place(kind):
+    for dtype, index in product(DTYPES, (0, 7, STRETCH)):
         case = case_of(SEED, kind, dtype, index)
         assert (case.widths, case.samples) == KINDS[kind].shape
         assert (case.hidden, case.output, case.loss) == combination_of(kind, dtype, index)
@@ -80,9 +81,10 @@ def test_usual_and_drawn_parameters_both_occur():
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not KINDS[kind].beyond])
-def test_the_kinds_that_do_not_go_beyond_stay_within_what_a_campaign_draws(kind, dtype):
-    for case in cases_of(kind, dtype):
-        assert max(np.abs(z).max() for z in inputs_of(case).values()) <= LARGEST_TOTAL_INPUT * 1.01
+def test_the_kinds_that_do_not_go_beyond_stay_within_what_a_campaign_draws(kind):
+    for dtype in DTYPES:
+        for case in cases_of(kind, dtype):
+            assert max(np.abs(z).max() for z in inputs_of(case).values()) <= LARGEST_TOTAL_INPUT * 1.01, dtype
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].beyond])

@@ -1,13 +1,14 @@
 """The rules of other projects: each accepts what is right, catches a gross fault, and has its published blind spots."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 
 from adapters.numpy.engine import NumpyEngine
 from reference.cases import Combination, Shape, draw_case
-from reference.rounding import rounded
+from reference.rounding import DTYPES, rounded
 from reports.faults.rules import CURVES, RULES, STEPS, Rule, quantities
 
 BY_NAME = {rule.name: rule for rule in RULES}
@@ -134,11 +135,13 @@ PROBES = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@pytest.mark.parametrize("probe", PROBES)
-def test_a_rule_accepts_what_its_project_accepts(rule, probe):
-    observed, expected, accepting = PROBES[probe]
-    assert rule.agrees(observed, expected, "float32") == (rule.name in accepting)
+every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+
+
+@every_rule
+def test_a_rule_accepts_what_its_project_accepts(rule):
+    found = {probe for probe, (seen, right, _) in PROBES.items() if rule.agrees(seen, right, "float32")}
+    assert found == {probe for probe, (_, _, accepting) in PROBES.items() if rule.name in accepting}
 
 
 def test_probes_name_rules_that_are_there_and_every_rule_has_a_blind_spot():
@@ -147,32 +150,27 @@ def test_probes_name_rules_that_are_there_and_every_rule_has_a_blind_spot():
     assert len(BY_NAME) == len(RULES)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@pytest.mark.parametrize("size", [1e-20, 1e-6, 1.0, 1e4])
-def test_equal_arrays_agree(rule, dtype, size):
-    arrays = numbers(size, dtype)
-    assert rule.agrees(arrays, [a.copy() for a in arrays], dtype)
+@every_rule
+def test_equal_arrays_agree(rule):
+    for dtype, size in product(DTYPES, (1e-20, 1e-6, 1.0, 1e4)):
+        arrays = numbers(size, dtype)
+        assert rule.agrees(arrays, [a.copy() for a in arrays], dtype), f"{size} in {dtype}"
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_gross_fault_is_caught_in_every_format(rule, dtype):
-    arrays = numbers(10.0, dtype)
-    assert not rule.agrees(changed(arrays, 0, np.negative), arrays, dtype)
+@every_rule
+def test_a_gross_fault_is_caught_in_every_format(rule):
+    for dtype in DTYPES:
+        arrays = numbers(10.0, dtype)
+        assert not rule.agrees(changed(arrays, 0, np.negative), arrays, dtype), dtype
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_arrays_of_another_shape_disagree(rule):
+@every_rule
+def test_arrays_of_another_shape_disagree_and_nothing_to_compare_is_refused(rule):
     assert not rule.agrees([np.ones((2, 3))], [np.ones((3, 2))], "float32")
     assert not rule.agrees([np.ones(1)], [np.ones(())], "float32")
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@pytest.mark.parametrize(
-    ("observed", "expected"), [([], []), ([np.ones(2)], []), ([np.ones((0, 2))], [np.ones((0, 2))])]
-)
-def test_nothing_to_compare_is_refused(rule, observed, expected):
-    with pytest.raises(ValueError, match="should be given as many of both, at least one, and none empty"):
-        rule.agrees(observed, expected, "float32")
+    for observed, expected in ([], []), ([np.ones(2)], []), ([np.ones((0, 2))], [np.ones((0, 2))]):
+        with pytest.raises(ValueError, match="should be given as many of both, at least one, and none empty"):
+            rule.agrees(observed, expected, "float32")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +287,9 @@ def test_a_rule_judges_every_array():
     assert seen == [(3, 3, "float64")]
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.name != "Muffin"], ids=lambda rule: rule.name)
-@pytest.mark.parametrize("array", range(4))
-def test_no_array_escapes(rule, array):
-    assert not rule.agrees(changed(LARGE, array, np.negative), LARGE, "float32")
+@every_rule
+def test_no_array_escapes(rule):
+    """But the first layer's of Muffin, where the second agrees."""
+    caught = [array for array in range(4) if not rule.agrees(changed(LARGE, array, np.negative), LARGE, "float32")]
+    if rule.name != "Muffin":
+        assert caught == [0, 1, 2, 3]

@@ -1,7 +1,9 @@
 """The smallest detectable fault: what is computed is what the audit does; where it is not, the measurement says so."""
 
 import json
+import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from reference.rounding import DTYPES, UNIT_ROUNDOFF, rounded
 from reports.faults import limits, smallest_fault
 from reports.faults.smallest_fault import Grid, MeasurementError
 from reports.results.fault_records import Sizes
+from tests.exhaustive import quick
 
 SQUARE, COUPLED = smallest_fault.NETWORKS
 
@@ -26,9 +29,15 @@ def torch(engine_named):
     return engine_named("torch-eager")
 
 
+DRAWS, VERIFIED = 4, 3
+
+
 @pytest.fixture(scope="module")
 def rows():
-    return smallest_fault.measure(7, draws=12)
+    assert smallest_fault.VERIFIED == 10
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smallest_fault, "VERIFIED", VERIFIED)
+        return smallest_fault.measure(7, draws=DRAWS)
 
 
 # --- the critical ε
@@ -107,7 +116,13 @@ def test_a_measurement_of_nothing_honest_is_refused(observed, expected, allowed,
 # --- beside the audit itself
 
 
-@pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"], indirect=True)
+TURNS = [
+    *product(("numpy", "torch-eager"), DTYPES),
+    *quick(product(("jax-jit",), ("float32", "float64", "bfloat16", "float16")), 2),
+]
+
+
+@pytest.mark.parametrize(("engine", "dtype"), TURNS, indirect=["engine"])
 @pytest.mark.parametrize("fault", limits.ELEMENTS)
 def test_the_audit_turns_at_the_critical_epsilon(engine, dtype, fault):
     """Every equation in every layer, on the audit's own findings: `verify` raises where it does not."""
@@ -127,7 +142,7 @@ def test_the_audit_turns_at_the_critical_epsilon(engine, dtype, fault):
         assert seen == {(equation, l) for equation, where in layers.items() for l in where}
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32), dtype=st.sampled_from(DTYPES), network=st.sampled_from(list(smallest_fault.NETWORKS))
 )
@@ -138,16 +153,22 @@ def test_the_audit_turns_there_in_any_draw(torch, seed, dtype, network):
     assert len(found) == len(limits.ELEMENTS) * len(smallest_fault.NETWORKS[network])
 
 
-@pytest.mark.parametrize("equation", limits.MEASURED)
 @pytest.mark.parametrize("factor", [0.9, 1.1])
-def test_a_wrong_critical_epsilon_is_caught(torch, dtype, equation, factor):
-    honest = honest_of(torch, dtype)
-    check = next(check for check in smallest_fault.checks(honest) if check[0] == equation)
-    signs = smallest_fault.every(check[2], np.random.default_rng(1))
-    epsilon, _ = smallest_fault.smallest(check, signs, smallest_fault.grid(honest, equation))
-    message = "is not flagged at 1.0" if factor < 1 else "is flagged at 0.9"
-    with pytest.raises(MeasurementError, match=rf"^\({equation}\) in layer \d of torch-eager in {dtype} {message}"):
-        smallest_fault.verify(honest, check, signs, factor * epsilon)
+def test_a_wrong_critical_epsilon_is_caught(torch, dtype, factor):
+    honest, rng = honest_of(torch, dtype), np.random.default_rng(1)
+    first = {check[0]: check for check in reversed(smallest_fault.checks(honest))}
+    found = {}
+    for equation in limits.MEASURED:
+        check = first[equation]
+        signs = smallest_fault.every(check[2], rng)
+        epsilon, _ = smallest_fault.smallest(check, signs, smallest_fault.grid(honest, equation))
+        try:
+            smallest_fault.verify(honest, check, signs, factor * epsilon)
+        except MeasurementError as error:
+            found[equation] = str(error)
+    said = "is not flagged at 1.0" if factor < 1 else "is flagged at 0.9"
+    right = {e for e, text in found.items() if re.match(rf"\({e}\) in layer \d of torch-eager in {dtype} {said}", text)}
+    assert right == set(limits.MEASURED), f"{set(limits.MEASURED) - right} are not caught as they should be: {found}"
 
 
 SAME_ARRAY = [{"z", "12"}, {"7a", "10a"}, {"7b", "10b"}]
@@ -186,7 +207,7 @@ def test_every_equation_has_a_row_in_every_dtype(rows):
         for equation in equations
     ]
     assert [(row["dtype"], row["network"], row["equation"]) for row in rows] == expected
-    assert all((row["engine"], row["draws"], row["verified"]) == ("torch-eager", 12, 10) for row in rows)
+    assert all((row["engine"], row["draws"], row["verified"]) == ("torch-eager", DRAWS, VERIFIED) for row in rows)
 
 
 def test_what_is_measured_is_written_as_json(rows):
@@ -199,9 +220,9 @@ def test_what_is_measured_is_written_as_json(rows):
 
 
 def test_the_same_seed_measures_the_same(rows):
-    again = smallest_fault.measure(7, ["float16"], draws=12)
+    again = [row | {"verified": VERIFIED} for row in smallest_fault.measure(7, ["float16"], draws=DRAWS)]
     assert again == [row for row in rows if row["dtype"] == "float16"]
-    assert smallest_fault.measure(8, ["float16"], draws=12) != again
+    assert smallest_fault.measure(8, ["float16"], draws=1) != smallest_fault.measure(7, ["float16"], draws=1)
 
 
 @pytest.mark.parametrize(
@@ -219,18 +240,21 @@ def test_nothing_below_half_an_ulp_is_ever_flagged(rows):
     assert min(row[fault]["median_in_u"] for row in rows for fault in limits.ELEMENTS) >= 0.5
 
 
-def test_the_honest_error_is_all_that_parts_a_fault_from_its_floor(engine):
+HONEST = [*product(("numpy", "torch-eager"), DTYPES), *quick(product(("jax-jit", "jax-whole"), DTYPES), 2)]
+
+
+@pytest.mark.parametrize(("engine", "dtype"), HONEST, indirect=["engine"])
+def test_the_honest_error_is_all_that_parts_a_fault_from_its_floor(engine, dtype):
     """ε |observed| is between 0 and 2 allowed, to within the step between two numbers."""
-    for dtype in DTYPES:
-        honest = honest_of(engine, dtype)
-        for equation, _, observed, expected, allowed in smallest_fault.checks(honest):
-            grid = smallest_fault.grid(honest, equation)
-            signs = smallest_fault.every(observed, np.random.default_rng(5))
-            epsilon = smallest_fault.critical(observed, expected, allowed, signs, grid)
-            size = np.abs(observed)
-            step = np.maximum(2 * UNIT_ROUNDOFF[dtype] * (size + 2 * allowed), grid.scale * 2.0**-24)
-            moves = observed != 0
-            assert (epsilon[moves] * size[moves] <= (2 * allowed + step)[moves]).all(), (dtype, equation)
+    honest = honest_of(engine, dtype)
+    for equation, _, observed, expected, allowed in smallest_fault.checks(honest):
+        grid = smallest_fault.grid(honest, equation)
+        signs = smallest_fault.every(observed, np.random.default_rng(5))
+        epsilon = smallest_fault.critical(observed, expected, allowed, signs, grid)
+        size = np.abs(observed)
+        step = np.maximum(2 * UNIT_ROUNDOFF[dtype] * (size + 2 * allowed), grid.scale * 2.0**-24)
+        moves = observed != 0
+        assert (epsilon[moves] * size[moves] <= (2 * allowed + step)[moves]).all(), equation
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (19, 19), (20, 19), (200, 190), (201, 191)])

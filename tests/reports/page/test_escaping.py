@@ -1,5 +1,6 @@
 """What comes from adapters, files and exceptions stays text in every page: a script planted there is no script."""
 
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -151,17 +152,28 @@ PLANTED_FIELDS = {
 }
 
 
-@pytest.mark.parametrize(("key", "field"), [(key, field) for key, fields in PLANTED_FIELDS.items() for field in fields])
-def test_each_field_is_shown_and_escaped(key: str, field: str) -> None:
+def marked(field: Any) -> str:
+    """What is planted in a field."""
+    return f"{field} {PLANTED}"
+
+
+def not_shown(html: str, fields: Iterable[Any]) -> list[Any]:
+    """The fields whose text is not on the page, escaped."""
+    return [field for field in fields if f"{field} &lt;script&gt;alert(1)&lt;/script&gt;" not in html]
+
+
+@pytest.mark.parametrize("key", PLANTED_FIELDS)
+def test_each_field_is_shown_and_escaped(key: str) -> None:
     results = full()
     results["cells"] = results["cells"][:4]
-    target = results[key][0]
-    if field == "reason":
-        leave_out(target, "")
-    target[field] = PLANTED
+    for field in PLANTED_FIELDS[key]:
+        target = results[key][1 if field == "reason" else 0]
+        if field == "reason":
+            leave_out(target, "")
+        target[field] = marked(field)
     html = render(results)
     assert PLANTED not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert not not_shown(html, PLANTED_FIELDS[key])
 
 
 PLANTED_FAULTS = {
@@ -175,16 +187,17 @@ PLANTED_FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("part", "field"), [(part, f) for part, fields in PLANTED_FAULTS.items() for f in fields])
-def test_each_field_of_seeded_faults_is_shown_and_escaped(part: str, field: Any) -> None:
+@pytest.mark.parametrize("part", PLANTED_FAULTS)
+def test_each_field_of_seeded_faults_is_shown_and_escaped(part: str) -> None:
     found = everything_wrong()
     said = found["alarms"]
     targets = {"alarm": said["alarms"][1], "left": said["not_run"][0], "by": said["by"][0]}
     target = targets[part] if part in targets else found["not_run"] if part == "not_run" else found[part][0]
-    target[field] = PLANTED
+    for field in PLANTED_FAULTS[part]:
+        target[field] = marked(field)
     html = render(alone(found))
     assert PLANTED not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert not not_shown(html, PLANTED_FAULTS[part])
 
 
 def test_names_of_faults_rules_engines_and_stages_are_escaped() -> None:

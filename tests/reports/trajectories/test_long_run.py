@@ -56,7 +56,9 @@ long_run.long_run(load(engine), "cpu", "float32", 60, 7, Path(folder), tell)
 """
 
 
-@pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"])
+@pytest.mark.parametrize(
+    "engine", ["numpy", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("torch-eager", "jax-jit"))]
+)
 def test_a_run_that_is_killed_goes_on_with_the_same_numbers(engine, engine_named, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir()
