@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.commands import options as shared
-from reports.gate import baseline, text, waivers
+from reports.gate import baseline, filing, text, waivers
 from reports.gate.gate import Outcome, changes, differences, judged, judged_alone, refusal
 from reports.results import files
 from reports.results.schema import Results
@@ -18,7 +18,7 @@ from reports.text.wording import counted
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `gate`."""
     shared.results(verb)
-    help = f"file of the baseline (default: that of this environment and request in {baseline.FOLDER})"
+    help = f"file of the baseline (default: that of this environment and request in {filing.FOLDER})"
     verb.add_argument("--baseline", type=Path, metavar="FILE", help=help)
     help = f"file of the waivers (default: {waivers.PATH})"
     verb.add_argument("--waivers", type=Path, default=waivers.PATH, metavar="FILE", help=help)
@@ -33,9 +33,9 @@ def gate(options: argparse.Namespace, console: Console) -> int:
     """Hold results to the baseline, or make them the baseline."""
     results = files.load(options.results)
     now = baseline.of(results)
-    path = options.baseline or baseline.file_for(baseline.FOLDER, now)
+    path = options.baseline or filing.file_for(filing.FOLDER, now)
     if options.update:
-        return replace_baseline(path or baseline.FOLDER / baseline.name_of(now), now, console)
+        return replace_baseline(path or filing.FOLDER / filing.name_of(now), now, console)
     outcome = held(path, now, results, options.waivers)
     folder = files.writable(options.out or options.results.parent)
     files.write(folder / "gate.md", text.markdown(outcome))
@@ -54,7 +54,7 @@ def held(path: Path | None, now: baseline.Baseline, results: Results, waivers_fi
     if path is None:
         new = (
             "no baseline is of this environment and request yet, so every break that is not listed fails: "
-            f"`gate --update` makes {baseline.FOLDER / baseline.name_of(now)}, to be committed"
+            f"`gate --update` makes {filing.FOLDER / filing.name_of(now)}, to be committed"
         )
         return judged_alone(now, items, waived, today, new)
     before = baseline.read(path)

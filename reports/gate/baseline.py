@@ -7,13 +7,10 @@ powers of 2, so that the rounding of another processor does not change the lines
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
-from adapters.contract import ENGINES
-from reference.rounding import DTYPES
 from reports.campaign.standing import checks
 from reports.results.files import ResultsError, jsonable, number, write
 from reports.results.records import Divergence, Environment, ItemRecord, RequestRecord
@@ -62,8 +59,6 @@ class Header(TypedDict):
 
 
 SCHEMA = "backprop-parity/baseline/1"
-FOLDER = Path("reports/gate/baselines")
-"""The baselines of this project, one for each class of environments and each request."""
 
 LOWEST = 2.0**-3
 """The lowest step above 0: a smaller ratio only says how lucky the rounding was."""
@@ -144,29 +139,6 @@ def conventions(rows: Sequence[Divergence], device: str) -> Kinks:
                 key = f"{engine}/{device}/{row['dtype']}/{row['function']}"
                 kinks.setdefault(key, {})[row["id"].rpartition("/")[2]] = value
     return dict(sorted(kinks.items()))
-
-
-# --- the folder
-
-
-def file_for(folder: Path, now: Baseline) -> Path | None:
-    """The file in a folder whose environment and request are those of a campaign; None if there is none."""
-    for path in sorted(folder.glob("*.jsonl")):
-        header = header_of(path, first_line(path))
-        if (header["environment"], header["request"]) == (now.environment, now.request):
-            return path
-    return None
-
-
-def name_of(now: Baseline) -> str:
-    """The file name of a campaign's baseline: its device, versions, and what of its request is not the usual."""
-    flags, request = now.environment["flags"], now.request
-    versions = [f"{name}-{now.environment['versions'].get(name, 'none')}" for name in ("torch", "jax")]
-    parts = [flags.get("GPU", request.get("device", "cpu")), *versions]
-    parts += [] if request.get("design") == "covering" else [str(request.get("design"))]
-    for asked, usual in ((request.get("engines", []), ENGINES), (request.get("dtypes", []), DTYPES)):
-        parts += [] if list(asked) == list(usual) else ["+".join(asked)]
-    return re.sub(r"[^\w.+-]+", "-", "-".join(parts)).lower() + ".jsonl"
 
 
 # --- the file

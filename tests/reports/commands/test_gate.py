@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.gate import baseline
+from reports.gate import baseline, filing
 from reports.results import files as results_files
 from tests.reports.gate.campaigns import TOML, breaks, campaign
 
@@ -69,7 +69,7 @@ def test_an_update_of_another_environment_says_what_changed(held):
 @pytest.fixture
 def in_new_class(tmp_path, call, monkeypatch):
     """A function that holds results to a folder of baselines in which there is none of their environment."""
-    monkeypatch.setattr(baseline, "FOLDER", tmp_path / "baselines")
+    monkeypatch.setattr(filing, "FOLDER", tmp_path / "baselines")
 
     def hold(found, *arguments):
         path = tmp_path / "results.json"
@@ -84,7 +84,7 @@ def test_the_first_run_in_a_new_environment_says_how_to_make_its_baseline(in_new
     assert (status, err) == (0, "")
     first, second, *_ = out.splitlines()
     assert "gate --update" in first
-    assert baseline.name_of(baseline.of(campaign())) in first
+    assert filing.name_of(baseline.of(campaign())) in first
     assert second.startswith("The gate passes")
     assert second.endswith("none breaks unlisted.")
     assert "gate --update" in (tmp_path / "gate.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.contract import ENGINES
 from reference.rounding import DTYPES
-from reports.gate import baseline, gate
+from reports.gate import baseline, filing, gate
 from reports.results import files as results_files
 from reports.results.verdicts import Verdict
 from tests.reports import samples
@@ -101,7 +101,7 @@ def in_folder(folder, *campaigns):
     """The baselines of campaigns, in a folder, each under its own name."""
     for found in campaigns:
         now = baseline.of(found)
-        baseline.write_to(folder / baseline.name_of(now), now)
+        baseline.write_to(folder / filing.name_of(now), now)
 
 
 def other(**versions):
@@ -116,7 +116,7 @@ def test_a_campaign_finds_the_baseline_of_its_environment(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     for found in (campaign(), other(torch="9.9.9")):
         now = baseline.of(found)
-        assert baseline.file_for(tmp_path, now) == tmp_path / baseline.name_of(now)
+        assert filing.file_for(tmp_path, now) == tmp_path / filing.name_of(now)
 
 
 def test_a_campaign_of_another_environment_or_request_has_none(tmp_path):
@@ -124,37 +124,37 @@ def test_a_campaign_of_another_environment_or_request_has_none(tmp_path):
     asked = campaign()
     asked["request"]["seed"] = 7
     for found in (other(torch="9.9.9"), other(numpy="9.9.9"), asked):
-        assert baseline.file_for(tmp_path, baseline.of(found)) is None
-    assert baseline.file_for(tmp_path / "not there", baseline.of(campaign())) is None
+        assert filing.file_for(tmp_path, baseline.of(found)) is None
+    assert filing.file_for(tmp_path / "not there", baseline.of(campaign())) is None
 
 
 def test_the_kernels_of_openblas_and_the_local_part_of_a_version_are_not_of_the_class(tmp_path):
     in_folder(tmp_path, campaign())
     found = other(torch=f"{campaign()['environment']['versions']['torch']}+cpu")
     found["environment"]["flags"]["OPENBLAS_CORETYPE"] = "Haswell"
-    assert baseline.file_for(tmp_path, baseline.of(found)) is not None
+    assert filing.file_for(tmp_path, baseline.of(found)) is not None
 
 
 def test_a_name_says_device_versions_and_what_is_unusual():
     found = campaign()
     found["environment"]["versions"] |= {"torch": "2.13.0+cpu", "jax": "0.10.2"}
     found["request"] |= {"design": "covering", "device": "cpu", "engines": list(ENGINES), "dtypes": list(DTYPES)}
-    assert baseline.name_of(baseline.of(found)) == "cpu-torch-2.13.0-jax-0.10.2.jsonl"
+    assert filing.name_of(baseline.of(found)) == "cpu-torch-2.13.0-jax-0.10.2.jsonl"
     found["request"] |= {"design": "full", "engines": ["numpy", "mine"], "dtypes": ["float32"]}
     found["environment"]["flags"]["GPU"] = "NVIDIA X/1"
-    assert baseline.name_of(baseline.of(found)) == ("nvidia-x-1-torch-2.13.0-jax-0.10.2-full-numpy+mine-float32.jsonl")
+    assert filing.name_of(baseline.of(found)) == ("nvidia-x-1-torch-2.13.0-jax-0.10.2-full-numpy+mine-float32.jsonl")
 
 
 def test_a_file_in_the_folder_that_is_no_baseline_is_refused(tmp_path):
     (tmp_path / "x.jsonl").write_text("{}")
     with pytest.raises(results_files.ResultsError, match="schema"):
-        baseline.file_for(tmp_path, baseline.of(campaign()))
+        filing.file_for(tmp_path, baseline.of(campaign()))
 
 
 # --- the baselines of this project
 
 
-RECORDED = sorted(baseline.FOLDER.glob("*.jsonl"))
+RECORDED = sorted(filing.FOLDER.glob("*.jsonl"))
 
 
 def test_there_are_baselines_of_a_cpu_and_a_gpu():
