@@ -14,7 +14,7 @@ from reference.losses import LOSSES
 from reference.rounding import DTYPES
 
 ALL, NEIGHBOURS, FEW = frozenset(COMBINATIONS), frozenset(neighbours()), frozenset(once())
-THOROUGH, FEWER = FEW.union(cover()), frozenset(once()[::4])
+THOROUGH, FEWER = FEW.union(cover()), frozenset(once()[::9])
 
 
 class Depth(NamedTuple):
@@ -35,7 +35,7 @@ class Extent(NamedTuple):
     thorough      those of them that get every experiment, and further Cases with drawn parameters
     first_order   those of `thorough` in which the loss is followed along lines, for (3) and (4): dozens of traces each
     alone         those of `thorough` in which one pair is given alone, for (5a) and (5b): another shape to compile for
-    turns         2: each format has every second of the combinations, in turn
+    turns         4: each format has every fourth of the combinations, in turn
     """
 
     combinations: frozenset[Combination]
@@ -78,7 +78,7 @@ DESIGNS = {
         extents={
             **dict.fromkeys(("numpy", "torch-eager"), Extent(NEIGHBOURS, first_order=FEW)),
             "jax-jit": Extent(NEIGHBOURS, FEW, FEW, FEWER),
-            "jax-whole": Extent(FEW, FEW, FEW, FEWER, turns=2),  # it compiles a program for each combination
+            "jax-whole": Extent(FEW, FEW, FEW, FEWER, turns=4),  # it compiles a program for each combination
         },
     ),
     "full": Design(*EVERYTHING, extents={"jax-whole": Extent(FEW)}),
