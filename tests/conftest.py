@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
+@pytest.fixture(scope="session")
+def exhaustive(request):
+    """Whether every row of every table is run."""
+    return request.config.getoption("exhaustive")
+
+
 def pytest_configure(config):
     """What JAX compiles in one process of the tests serves the others, as it does in a campaign's workers."""
     if COMPILED not in os.environ:
