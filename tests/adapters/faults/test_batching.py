@@ -13,6 +13,7 @@ from reference.optimisers import optimiser
 from reference.training import Plan, draw_batches
 from reports.running.tally import Tally
 from reports.trajectories.steps import steps
+from tests.tables import over
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 
@@ -44,9 +45,9 @@ def test_the_honest_engine_holds(engine, engine_named):
         assert first_found(engine_named(engine), *drawn(seed)) is None
 
 
-@pytest.mark.parametrize("dtype", TRAINED_IN)
-@pytest.mark.parametrize("name", BATCH_FAULTS)
-@pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"])
+@over("dtype", TRAINED_IN)
+@over("name", BATCH_FAULTS)
+@over("engine", ["numpy", "torch-eager", "jax-jit"])
 def test_every_fault_is_found_in_the_first_step_that_it_changes(engine, name, dtype, engine_named):
     fault = BATCH_FAULTS[name]
     for seed in range(3):
