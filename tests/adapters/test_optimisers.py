@@ -1,5 +1,7 @@
 """torch.optim and optax beside the hand-derived optimisers: every line of every step, on the framework's own state."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -154,9 +156,7 @@ def test_every_optimiser_is_one_of_a_framework():
     assert set(TORCH) | set(OPTAX) == set(OPTIMISERS)
 
 
-@over("dtype", rd.DTYPES)
-@over("foreach", [False, True], ids=["single", "foreach"])
-@over("name", TORCH)
+@over(("name", "foreach", "dtype"), list(product(TORCH, [False, True], rd.DTYPES)), quick=55)
 def test_torch_holds(name, dtype, foreach):
     found = breaks(name, dtype, "torch-eager", torch_steps, foreach=foreach)
     if name.startswith("nadam") and dtype == "float64":  # see test_torch_keeps_nadams_product_of_momenta_in_float32

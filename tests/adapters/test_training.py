@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def known(engine, name, dtype):
 # --- every line of every step
 
 
-@over(("engine", "name", "dtype"), RUNS, quick=60)
+@over(("engine", "name", "dtype"), RUNS, quick=40)
 def test_every_line_of_every_step_holds(engine, name, dtype, trained):
     plan = SCHEDULED[name]
     found = list(audited(engine, dtype, plan, trained(engine, plan, dtype)))
@@ -133,9 +134,7 @@ def test_batches_are_full_but_for_the_last_of_an_epoch():
     assert [len(batch) for batch in BATCHES] == 4 * [16, 16, 8]
 
 
-@over("dtype", ["float32", "float64", "bfloat16"])
-@over("schedule", SCHEDULES)
-@over("engine", TRAINS)
+@over(("engine", "schedule", "dtype"), list(product(TRAINS, SCHEDULES, ["float32", "float64", "bfloat16"])), quick=20)
 def test_schedules_hold(engine, schedule, dtype, trained):
     plan = SCHEDULED["adam"] if schedule == "cosine" else plan_of("adam", SCHEDULES[schedule])
     steps = trained(engine, plan, dtype)
@@ -207,7 +206,7 @@ def goes_on(engine, plan, steps, dtype, cut=CUT):
     return all(same(one, other) for one, other in zip(steps[cut:], engine.train(case, rest), strict=True))
 
 
-@over(("engine", "name", "dtype"), RUNS, quick=60)
+@over(("engine", "name", "dtype"), RUNS, quick=40)
 def test_a_run_that_is_cut_goes_on_bit_for_bit(engine, name, dtype, trained, engine_named):
     plan = SCHEDULED[name]
     assert goes_on(engine_named(engine), plan, trained(engine, plan, dtype), dtype)

@@ -24,8 +24,7 @@ def strictly(engine_named):
     engine_named("jax-jit")
 
 
-@over("site", SITES)
-@over("name", ["float32", "bfloat16"])
+@over(("site", "name"), [(site, name) for site in SITES for name in ("float32", "bfloat16")], quick=10)
 def test_an_honest_step_at_any_site_is_no_fault(site, name):
     """A rule of one's own that is right holds: what is found elsewhere is the fault, not the detour."""
     case = initial("tanh", name, 0)

@@ -111,7 +111,7 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
-@over("dtype", DTYPES)
+@over("dtype", DTYPES, quick=2)
 @over(("what", "of", "equation", "layer", "name", "plant"), FUNCTIONS, ids=[f"{f[4]}: {f[0]}" for f in FUNCTIONS])
 def test_another_function_is_found(what, of, equation, layer, name, plant, engine_named, monkeypatch, dtype):
     combination, parameters = of

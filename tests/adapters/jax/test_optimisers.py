@@ -123,7 +123,7 @@ def test_a_form_is_trained_or_is_said_to_be_lacking(engine, name, engine_named):
 # --- every form with a schedule and clipping
 
 
-@over(("name", "dtype"), IN_TWO_FORMATS, quick=len(FORMS))
+@over(("name", "dtype"), IN_TWO_FORMATS, quick=10)
 def test_every_form_holds_with_a_schedule_and_clipping(name, dtype, engine_named):
     found = trained(engine_named("jax-jit"), case_of(dtype), plan_of(name))
     assert broken(found) == set()
@@ -131,7 +131,7 @@ def test_every_form_holds_with_a_schedule_and_clipping(name, dtype, engine_named
     assert (equations.count("schedule: η"), equations.count("clipping: W")) == (len(BATCHES), 2 * len(BATCHES))
 
 
-@pytest.mark.parametrize("name", OF_EVERY_KIND)
+@over("name", OF_EVERY_KIND, quick=3)
 def test_forms_hold_in_half_precision(name, engine_named):
     assert broken(trained(engine_named("jax-jit"), case_of("bfloat16"), plan_of(name))) == set()
 
@@ -168,7 +168,7 @@ def test_without_a_schedule_the_rate_is_the_number(engine_named):
 # --- a run that is cut
 
 
-@over(("name", "dtype"), IN_TWO_FORMATS, quick=len(FORMS))
+@over(("name", "dtype"), IN_TWO_FORMATS, quick=10)
 def test_every_form_goes_on_bit_for_bit(name, dtype, engine_named):
     engine, case, plan = engine_named("jax-jit"), case_of(dtype), plan_of(name)
     whole = list(engine.train(case, plan))
@@ -177,8 +177,9 @@ def test_every_form_goes_on_bit_for_bit(name, dtype, engine_named):
         assert_same(one, other)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("engine", ["jax-jit", "jax-whole"])
+@over(
+    ("schedule", "engine"), [(schedule, name) for schedule in SCHEDULES for name in ("jax-jit", "jax-whole")], quick=5
+)
 def test_every_schedule_goes_on_bit_for_bit(engine, schedule, engine_named):
     engine, case = engine_named(engine), case_of("bfloat16")
     for name in ("adam", "gradient_descent"):  # one has a count beside that of the schedule, and one has none
