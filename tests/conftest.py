@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
+@pytest.fixture(scope="session")
+def exhaustive(request):
+    """Whether every row of every table is run."""
+    return request.config.getoption("exhaustive")
+
+
 def pytest_configure(config):
     """As in a campaign's workers: one thread, for several spin while they wait, and what JAX compiles serves all."""
     for name, value in SETTINGS.items():

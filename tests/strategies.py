@@ -44,12 +44,18 @@ def cases(
     layers: tuple[int, int] = (1, MOST_LAYERS),
     units: int = MOST_UNITS,
     samples: tuple[int, int] = (1, MOST_SAMPLES),
+    widths: Sequence[int] = (),
+    sizes: Sequence[int] = (),
 ) -> Case:
-    """Networks of so many layers and units, and batches of so many samples, whose answers are numbers of the format."""
+    """Networks of so many layers and units, and batches of so many samples, whose answers are numbers of the format.
+
+    Where widths or sizes of a batch are given, there are no others.
+    """
     names = draw(st.sampled_from(combinations(tuple(hidden), tuple(output), tuple(loss))))
     dtype, kind = (draw(st.sampled_from(tuple(each))) for each in (dtypes, kinds))
-    widths = draw(st.lists(st.integers(1, units), min_size=layers[0] + 1, max_size=layers[1] + 1))
-    shape = Shape(tuple(widths), draw(st.integers(*samples)))
+    width = st.sampled_from(widths) if widths else st.integers(1, units)
+    of_layers = draw(st.lists(width, min_size=layers[0] + 1, max_size=layers[1] + 1))
+    shape = Shape(tuple(of_layers), draw(st.sampled_from(sizes) if sizes else st.integers(*samples)))
     seed = draw(st.integers(0, 2**32 - 1))
     with np.errstate(all="ignore"):
         case = KINDS[kind].draw(np.random.default_rng(seed), names, shape, dtype)

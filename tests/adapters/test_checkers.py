@@ -17,7 +17,8 @@ from adapters.jax.whole import JaxWhole
 from adapters.torch.eager import TorchEager
 from reference import network
 from reference.cases import Combination, Shape, draw_case
-from reference.rounding import rounded
+from reference.rounding import DTYPES, rounded
+from tests.tables import over
 
 SHAPE = Shape((3, 4, 4, 2), 6)
 
@@ -131,7 +132,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@over("dtype", DTYPES)
+@over("wrong", WRONG.values(), ids=WRONG)
 def test_gradcheck_catches_a_wrong_backward(wrong, fast, dtype):
     assert not gradcheck(FaultyTorch(wrong), case_of(dtype), fast)
 

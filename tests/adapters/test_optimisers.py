@@ -1,5 +1,7 @@
 """torch.optim and optax beside the hand-derived optimisers: every line of every step, on the framework's own state."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from adapters.torch.optimisers import OPTIMISERS as TORCH
 from reference import rounding as rd
 from reference.optimisers import OPTIMISERS, SINGLE, audit_step, optimiser
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 N, STEPS, SEEDS = 250, 10, (2026, 2027)
 
@@ -153,8 +156,7 @@ def test_every_optimiser_is_one_of_a_framework():
     assert set(TORCH) | set(OPTAX) == set(OPTIMISERS)
 
 
-@pytest.mark.parametrize("foreach", [False, True], ids=["single", "foreach"])
-@pytest.mark.parametrize("name", TORCH)
+@over(("name", "foreach", "dtype"), list(product(TORCH, [False, True], rd.DTYPES)), quick=55)
 def test_torch_holds(name, dtype, foreach):
     found = breaks(name, dtype, "torch-eager", torch_steps, foreach=foreach)
     if name.startswith("nadam") and dtype == "float64":  # see test_torch_keeps_nadams_product_of_momenta_in_float32
@@ -163,7 +165,7 @@ def test_torch_holds(name, dtype, foreach):
         assert found == []
 
 
-@pytest.mark.parametrize(
+@over(
     ("name", "dtype"),
     [(name, dtype) for name in FUSED for dtype in rd.DTYPES if (name, dtype) not in WRONG_WHERE_FUSED],
 )
@@ -172,7 +174,7 @@ def test_fused_torch_holds(name, dtype):
     assert breaks(name, dtype, engine, torch_steps, fused=True) == []
 
 
-@pytest.mark.parametrize("name", OPTAX)
+@over(("name", "dtype"), [(name, dtype) for name in OPTAX for dtype in rd.DTYPES], quick=27)
 def test_optax_holds(name, dtype):
     assert breaks(name, dtype, "jax-jit", optax_steps) == []
 
@@ -183,8 +185,10 @@ def test_optax_holds_without_jit(name, dtype):
     assert breaks(name, dtype, "jax-jit", optax_steps, jit=False) == []
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["adam", "adamw", "nadam_constant", "amsgrad_of_corrected", "adamax"])
+WITHOUT_FLOAT64 = ("adam", "adamw", "nadam_constant", "amsgrad_of_corrected", "adamax")
+
+
+@over(("name", "dtype"), [(name, dtype) for name in WITHOUT_FLOAT64 for dtype in ("float32", "bfloat16")], quick=4)
 def test_optax_without_float64_holds_for_an_engine_without_a_name(name, dtype):
     with jax.enable_x64(False):
         assert breaks(name, dtype, None, optax_steps) == []

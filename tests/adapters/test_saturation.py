@@ -1,13 +1,16 @@
 """What each engine returns where the drawn Cases do not go: |z| beyond `cases.LARGEST_TOTAL_INPUT`, in every dtype."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import LARGEST_IN_HALF, LARGEST_TOTAL_INPUT
-from reference.rounding import HALF
+from reference.rounding import DTYPES, HALF
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 BINARY, CATEGORICAL = "binary_cross_entropy", "categorical_cross_entropy"
 
@@ -39,6 +42,7 @@ MENDED = "what it returned with torch 2.13 and JAX 0.10.2 is in this test: anoth
 # --- the losses on probabilities, at the edge of what is drawn and beyond
 
 
+@over("dtype", DTYPES)
 def test_nothing_saturates_within_what_is_drawn(engine, dtype):
     z = largest_drawn(dtype)
     for case in (
@@ -57,6 +61,7 @@ AT_ONE = {"float64": 40.0, "float32": 20.0, "float16": 10.0, "bfloat16": 10.0}
 """z whose sigmoid is rounded to 1."""
 
 
+@over("dtype", DTYPES)
 def test_binary_cross_entropy_of_a_probability_rounded_to_1(engine, dtype):
     """In exact arithmetic L = z and δ = 1; of a = 1, (8) makes infinity.
 
@@ -108,6 +113,7 @@ AT_ZERO = {"float64": 800.0, "float32": 120.0, "float16": 24.0, "bfloat16": 120.
 """z_k − z_t for which the softmax of t is 0."""
 
 
+@over("dtype", DTYPES)
 def test_categorical_cross_entropy_of_a_probability_of_0(engine, dtype):
     """In exact arithmetic L = z_k − z_t and δ = ∓1; of a = 0, (8) makes infinity, and no engine gives a δ."""
     trace, guilty = traced(engine, saturated(dtype, [0.0, AT_ZERO[dtype]], [1.0, 0.0], "softmax", CATEGORICAL))
@@ -117,7 +123,7 @@ def test_categorical_cross_entropy_of_a_probability_of_0(engine, dtype):
     assert guilty is not None
 
 
-@pytest.mark.parametrize("loss", ["binary", "categorical", "negative", "divergence"])
+@over(("dtype", "loss"), list(product(DTYPES, ["binary", "categorical", "negative", "divergence"])), quick=8)
 def test_fused_or_on_logarithms_nothing_is_lost_there(engine, dtype, loss):
     z = AT_ZERO[dtype]
     case = {
@@ -154,8 +160,8 @@ def test_softplus_above_20_in_float64(engine):
     assert guilty == ("a" if linear else None)
 
 
-@pytest.mark.parametrize("output", ["sigmoid", "silu"])
-@pytest.mark.parametrize("z", [-11.0859375, -11.09375, -13.0])
+@over("output", ["sigmoid", "silu"])
+@over("z", [-11.0859375, -11.09375, -13.0])
 def test_sigmoid_of_jax_is_0_where_e_to_the_minus_z_exceeds_float16(engine, output, z):
     """log 65504 = 11.0899: beyond, e^{−z} is infinite in float16, and σ(z), 1.5·10⁻⁵ there, is 0."""
     case = saturated("float16", [z], [1.0], output, "half_squared_error")
@@ -166,9 +172,7 @@ def test_sigmoid_of_jax_is_0_where_e_to_the_minus_z_exceeds_float16(engine, outp
     assert (trace.delta[1].item() == 0.0) == zero
 
 
-@pytest.mark.parametrize(
-    "output", ["logsigmoid", "softplus", "mish", "gelu", "gelu_tanh", "tanh", "elu", "celu", "selu"]
-)
+@over("output", ["logsigmoid", "softplus", "mish", "gelu", "gelu_tanh", "tanh", "elu", "celu", "selu"])
 def test_the_other_activations_hold_there_in_float16(engine, output):
     for z in (-11.0859375, -11.09375, -13.0):
         case = saturated("float16", [z], [1.0], output, "half_squared_error")

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from reference.optimisers import OPTIMISERS, optimiser
 from reference.schedules import FORMULAS, Schedule
 from reference.training import Plan, audit_training, clip, descent, draw_batches
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 BATCHES = draw_batches(np.random.default_rng(1), 40, 16, 4)
@@ -117,7 +119,7 @@ def known(engine, name, dtype):
 # --- every line of every step
 
 
-@pytest.mark.parametrize(("engine", "name", "dtype"), RUNS)
+@over(("engine", "name", "dtype"), RUNS, quick=40)
 def test_every_line_of_every_step_holds(engine, name, dtype, trained):
     plan = SCHEDULED[name]
     found = list(audited(engine, dtype, plan, trained(engine, plan, dtype)))
@@ -132,9 +134,7 @@ def test_batches_are_full_but_for_the_last_of_an_epoch():
     assert [len(batch) for batch in BATCHES] == 4 * [16, 16, 8]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("engine", TRAINS)
+@over(("engine", "schedule", "dtype"), list(product(TRAINS, SCHEDULES, ["float32", "float64", "bfloat16"])), quick=20)
 def test_schedules_hold(engine, schedule, dtype, trained):
     plan = SCHEDULED["adam"] if schedule == "cosine" else plan_of("adam", SCHEDULES[schedule])
     steps = trained(engine, plan, dtype)
@@ -145,8 +145,8 @@ def test_schedules_hold(engine, schedule, dtype, trained):
     assert len({step.rate for step in steps}) > 3
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize(("engine", "form"), [(engine, form) for engine, forms in CLIPS.items() for form in forms])
+@over("dtype", ["float32", "float64", "bfloat16"])
+@over(("engine", "form"), [(engine, form) for engine, forms in CLIPS.items() for form in forms])
 def test_clippings_hold(engine, form, dtype, trained):
     plan = plan_of("momentum", clipping=CLIPPINGS[form])
     steps = trained(engine, plan, dtype)
@@ -206,7 +206,7 @@ def goes_on(engine, plan, steps, dtype, cut=CUT):
     return all(same(one, other) for one, other in zip(steps[cut:], engine.train(case, rest), strict=True))
 
 
-@pytest.mark.parametrize(("engine", "name", "dtype"), RUNS)
+@over(("engine", "name", "dtype"), RUNS, quick=40)
 def test_a_run_that_is_cut_goes_on_bit_for_bit(engine, name, dtype, trained, engine_named):
     plan = SCHEDULED[name]
     assert goes_on(engine_named(engine), plan, trained(engine, plan, dtype), dtype)
@@ -378,8 +378,8 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("what", OTHER)
-@pytest.mark.parametrize("engine", TRAINS)
+@over("what", OTHER)
+@over("engine", TRAINS)
 def test_another_plan_is_found(engine, what, trained):
     given, meant, named = OTHER[what]
     assert first_broken(audited(engine, "float32", meant, trained(engine, given, "float32"))) == named
@@ -442,8 +442,8 @@ def test_what_is_reported_rightly_holds(engine, trained):
     assert broken(audited(engine, "float32", CLIPPED, trained(engine, CLIPPED, "float32"))) == set()
 
 
-@pytest.mark.parametrize("what", MISREPORTED)
-@pytest.mark.parametrize("engine", TRAINS)
+@over("what", MISREPORTED)
+@over("engine", TRAINS)
 def test_what_is_misreported_is_named(engine, what, trained):
     wrong, named = MISREPORTED[what]
     assert first_broken(audited(engine, "float32", CLIPPED, trained(engine, CLIPPED, "float32"), wrong)) == named

@@ -12,6 +12,7 @@ from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reference.rounding import DTYPES
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 NAMES = (None, *ENGINES, "mine", *(f"{name} on gpu" for name in ("any", *ENGINES)))
 """No engine, those of the suite, and one that was never measured; the same on a GPU."""
@@ -152,7 +153,7 @@ def test_an_engine_is_held_to_the_roundings_that_it_declares():
         assert accuracy.k("gelu", what, "float32", own) == accuracy.k("gelu", what, "float32", None)
 
 
-@pytest.mark.parametrize("function", [*ACTIVATIONS, *LOSSES])
+@over("function", [*ACTIVATIONS, *LOSSES])
 def test_what_rounds_has_an_error_and_what_does_not_has_none(function):
     """A measurement of 0 for a function that rounds is one that looked at nothing."""
     for name, what, dtype in ASKED:
@@ -167,7 +168,8 @@ def test_what_rounds_has_an_error_and_what_does_not_has_none(function):
             assert 0 < worst < np.inf, f"{what} in {dtype} errs by {worst} roundings, but should by some"
 
 
-@pytest.mark.parametrize("engine", NAMES)
+@over("dtype", DTYPES)
+@over("engine", NAMES)
 def test_every_allowance_of_a_function_can_be_had(engine, dtype):
     """None raises, for any function in any role."""
     r, z = rd.rounding(dtype, arithmetic(engine)), np.array([[-1.5, 0.25, 1.0]])

@@ -15,6 +15,7 @@ from scipy.special import erf, ndtr
 
 from reference.activations import ACTIVATIONS, FAMILIES, HIDDEN, OUTPUT, activation
 from tests.reference import exact
+from tests.tables import over
 
 DTYPES = ("float32", "float64")
 PARTS = ("value", "derivative")
@@ -40,7 +41,7 @@ def called(name, parameters):
     return name + "".join(f" {key}={value}" for key, value in parameters.items())
 
 
-every_member = pytest.mark.parametrize(("name", "parameters"), MEMBERS, ids=[called(*member) for member in MEMBERS])
+every_member = over(("name", "parameters"), MEMBERS, ids=[called(*member) for member in MEMBERS])
 
 
 def test_the_exact_tables_have_every_activation():
@@ -50,7 +51,7 @@ def test_the_exact_tables_have_every_activation():
     assert set(OTHERS) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@over("name", HIDDEN)
 def test_the_exact_tables_have_every_parameter(name):
     for function in (exact.VALUE[name], exact.DERIVATIVE[name]):
         defaults = {key: p.default for key, p in inspect.signature(function).parameters.items() if key != "z"}
@@ -287,8 +288,8 @@ def within(ratios, what):
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@over("part", PARTS)
+@over("dtype", DTYPES)
 def test_is_the_true_number(name, parameters, part, dtype):
     parameters = in_format(parameters, dtype)
     f = activation(name, parameters)
@@ -296,10 +297,10 @@ def test_is_the_true_number(name, parameters, part, dtype):
     within(scalar_ratios(name, part, getattr(f, part), z, parameters), f"{part} of {name}")
 
 
+@every_member
+@over("part", PARTS)
 @settings(max_examples=20, derandomize=True)
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20))
-@every_member
-@pytest.mark.parametrize("part", PARTS)
 def test_is_the_true_number_anywhere(name, parameters, part, numbers):
     """Drawn alike every time: of 10⁶ numbers, two or three err by 4.1 units (six roundings may add up to that)."""
     f = getattr(activation(name, parameters), part)
@@ -307,15 +308,15 @@ def test_is_the_true_number_anywhere(name, parameters, part, numbers):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("name", COUPLED)
+@over("part", PARTS)
+@over("name", COUPLED)
 def test_a_coupled_one_is_the_true_number(name, part, dtype):
     for z in rows(dtype):
         within(coupled_ratios(name, part, getattr(ACTIVATIONS[name], part), z), f"{part} of {name} at {z}")
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 def test_a_function_8_places_off_is_caught(name, parameters, part):
     f = activation(name, parameters)
     for places in (-8, 8):
@@ -325,8 +326,8 @@ def test_a_function_8_places_off_is_caught(name, parameters, part):
         assert not wrong.max() <= 1
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("name", COUPLED)
+@over("part", PARTS)
+@over("name", COUPLED)
 def test_a_coupled_function_off_is_caught(name, part):
     """By 8 places for two units; the magnitude of seven allows a few more."""
     f = getattr(ACTIVATIONS[name], part)
@@ -386,14 +387,14 @@ def test_every_activation_has_a_wrong_derivative():
     assert {name for name, _ in WRONG.values()} == set(HIDDEN)
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@over("wrong", WRONG)
 def test_a_wrong_derivative_is_caught(wrong):
     name, f = WRONG[wrong]
     with np.errstate(over="ignore", divide="ignore"):
         assert not scalar_ratios(name, "derivative", f, points("float64"), {}).max() <= 1
 
 
-@every_member
+@over(("name", "parameters"), MEMBERS, ids=[called(*member) for member in MEMBERS], quick=12)
 def test_another_value_is_caught(name, parameters):
     """The value of any other activation of the table, or of the family, is not this one's."""
     z = points("float64")
@@ -448,7 +449,7 @@ def test_an_exact_derivative_is_the_limit_of_the_exact_difference(name, paramete
             assert abs(difference - exact.DERIVATIVE[name](at, **parameters)) < 1e-50
 
 
-@pytest.mark.parametrize("name", COUPLED)
+@over("name", COUPLED)
 def test_an_exact_jacobian_is_the_limit_of_the_exact_difference(name):
     with exact.Precision():
         h = arb(2) ** -100
@@ -521,7 +522,7 @@ def test_every_activation_has_a_third_derivative():
     assert set(THIRD_DERIVATIVE) == set(HIDDEN)
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@over("name", HIDDEN)
 def test_third_derivatives_stay_below_their_bounds(name):
     f, edges = exact.DERIVATIVE[name], np.array([0.0, *exact_kinks(name, {})])
     with exact.Precision():
@@ -532,15 +533,15 @@ def test_third_derivatives_stay_below_their_bounds(name):
             assert third <= THIRD_DERIVATIVE[name] + 1e-15, f"f''' is {third} at {number}; kinks are {edges}"
 
 
+@over("name", HIDDEN)
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-@pytest.mark.parametrize("name", HIDDEN)
 def test_derivative_is_the_limit_of_the_difference(name, seed):
     z = grid(name, np.random.default_rng(seed))
     within(difference_ratios(name, derivative_of(name), z), f"derivative of {name}")
 
 
-@pytest.mark.parametrize("wrong", [wrong for wrong in WRONG if "kink" not in wrong and "NaN" not in wrong])
+@over("wrong", [wrong for wrong in WRONG if "kink" not in wrong and "NaN" not in wrong])
 def test_a_wrong_derivative_is_no_limit_of_the_difference(wrong):
     name, derivative = WRONG[wrong]
     assert not difference_ratios(name, derivative, grid(name, np.random.default_rng(1))).max() <= 1
@@ -607,14 +608,14 @@ def complex_ratios(name, derivative, z):
     return np.abs(derivative(z) - complex_step(ANALYTIC[name], z)) / (COMPLEX_ROUNDINGS * U * (1 + np.abs(z)))
 
 
+@over("name", ANALYTIC)
 @settings(max_examples=20)
 @given(st.lists(st.floats(-6, 6), min_size=1, max_size=20))
-@pytest.mark.parametrize("name", ANALYTIC)
 def test_derivative_is_the_complex_step(name, numbers):
     within(complex_ratios(name, derivative_of(name), np.array(numbers)), f"derivative of {name}")
 
 
-@pytest.mark.parametrize("name", ANALYTIC)
+@over("name", ANALYTIC)
 def test_a_wrong_derivative_is_no_complex_step(name):
     z = np.linspace(-5, 5, 41)
     derivative = derivative_of(name)
@@ -641,14 +642,14 @@ def complex_jacobian_ratios(name, jacobian, z):
 samples = st.lists(st.floats(-10, 10), min_size=1, max_size=6).map(lambda row: np.array([row]))
 
 
+@over("name", COUPLED)
 @settings(max_examples=30)
 @given(samples)
-@pytest.mark.parametrize("name", COUPLED)
 def test_jacobian_is_the_complex_step(name, z):
     within(complex_jacobian_ratios(name, derivative_of(name), z), f"Jacobian of {name}")
 
 
-@pytest.mark.parametrize("name", COUPLED)
+@over("name", COUPLED)
 def test_a_wrong_jacobian_is_no_complex_step(name):
     z, jacobian = np.array([[0.3, -1.0, 2.0]]), derivative_of(name)
     for wrong in (lambda z: jacobian(z) * (1 + 1e-12), lambda z: -jacobian(z), lambda z: jacobian(z) * np.eye(3)):
@@ -659,8 +660,8 @@ def test_a_wrong_jacobian_is_no_complex_step(name):
 
 
 @every_member
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("part", PARTS)
+@over("dtype", DTYPES)
+@over("part", PARTS)
 def test_keeps_its_format(name, parameters, part, dtype):
     z = np.array([[-1.5, 0.0, 2.5], [-9.0, 9.0, 0.1]], dtype=dtype)
     observed = getattr(activation(name, parameters), part)(z)
@@ -669,7 +670,7 @@ def test_keeps_its_format(name, parameters, part, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", COUPLED)
+@over("name", COUPLED)
 def test_a_coupled_one_keeps_its_format(name, dtype):
     z = np.array([[-1.5, 0.0, 2.5], [-9.0, 9.0, 0.1]], dtype=dtype)
     f = ACTIVATIONS[name]
@@ -677,9 +678,9 @@ def test_a_coupled_one_keeps_its_format(name, dtype):
     assert (f.derivative(z).dtype, f.derivative(z).shape) == (dtype, (2, 3, 3))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("part", ["value", "derivative", "value_scale", "derivative_scale"])
-@pytest.mark.parametrize("name", OUTPUT)
+@over("dtype", DTYPES)
+@over("part", ["value", "derivative", "value_scale", "derivative_scale"])
+@over("name", OUTPUT)
 def test_ends_give_numbers_and_no_warning(name, part, dtype):
     z = extremes(dtype)
     z = z[np.abs(z) <= (1e4 if name in COUPLED else np.inf)]
@@ -689,13 +690,13 @@ def test_ends_give_numbers_and_no_warning(name, part, dtype):
             assert np.isfinite(getattr(ACTIVATIONS[name], part)(batch)).all(), f"{part} of {name} is not finite"
 
 
-@pytest.mark.parametrize("name", OUTPUT)
+@over("name", OUTPUT)
 def test_a_nan_stays_one(name):
     assert np.isnan(ACTIVATIONS[name].value(np.array([[np.nan]]))).all()
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("name", OUTPUT)
+@over("part", PARTS)
+@over("name", OUTPUT)
 def test_scale_is_no_smaller_than_the_function(name, part):
     """|f| ≤ 2 s_f, so that k·u·s_f is never below half a unit in the last place; where s_f is 0, f is exact (below)."""
     f = ACTIVATIONS[name]
@@ -706,7 +707,7 @@ def test_scale_is_no_smaller_than_the_function(name, part):
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 def test_is_exact_where_it_has_no_scale(name, parameters, part):
     """Nothing is rounded where s_f is 0, but for an underflow."""
     f = activation(name, parameters)
@@ -746,8 +747,8 @@ LIMITS = {
 """f(−10⁴), f(10⁴), f'(−10⁴), f'(10⁴)"""
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", HIDDEN)
+@over("dtype", DTYPES)
+@over("name", HIDDEN)
 def test_ends_reach_their_limits(name, dtype):
     """To a few roundings; squareplus to b²/z⁴, which its two limits leave out."""
     ends = np.array([-1e4, 1e4], dtype=dtype)
@@ -846,16 +847,16 @@ EVEN_DERIVATIVE = (*ODD, "sigmoid", "hardsigmoid")
 ONLY_ODD = tuple(name for name in HIDDEN if name not in ODD)
 
 
+@over("name", ODD)
 @settings(max_examples=30)
 @given(reals)
-@pytest.mark.parametrize("name", ODD)
 def test_odd(name, z):
     assert np.array_equal(value_of(name)(-z), -value_of(name)(z))
 
 
+@over("name", EVEN_DERIVATIVE)
 @settings(max_examples=30)
 @given(reals)
-@pytest.mark.parametrize("name", EVEN_DERIVATIVE)
 def test_derivative_is_even(name, z):
     assert (np.abs(derivative_of(name)(-z) - derivative_of(name)(z)) <= 2 * certified(name, "derivative", z)).all()
 
@@ -876,9 +877,9 @@ def mirror_ratios(f, name, z):
 RAMPS = ("softplus", "logsigmoid", "squareplus", "relu", "silu", "gelu", "gelu_tanh", "hardswish")
 
 
+@over("name", RAMPS)
 @settings(max_examples=30)
 @given(reals)
-@pytest.mark.parametrize("name", RAMPS)
 def test_differs_from_its_mirror_image_by_z(name, z):
     """z σ(z) + z σ(−z) = z, and so with Φ; softplus(z) − softplus(−z) = log e^z = log σ(z) − log σ(−z)."""
     within(mirror_ratios(value_of(name), name, z), f"f(z) − f(−z) of {name}")
@@ -957,9 +958,9 @@ def test_every_activation_rises_or_turns():
     assert set(INCREASING) | set(TURNING) == set(HIDDEN)
 
 
+@over("name", INCREASING)
 @settings(max_examples=30)
 @given(reals, reals)
-@pytest.mark.parametrize("name", INCREASING)
 def test_never_falls(name, one, other):
     """But for the rounding of either number."""
     one, other = one[: len(other)], other[: len(one)]
@@ -1007,16 +1008,16 @@ def test_every_activation_has_a_range():
     assert set(RANGE) == set(HIDDEN)
 
 
+@over("name", HIDDEN)
 @settings(max_examples=30)
 @given(reals)
-@pytest.mark.parametrize("name", HIDDEN)
 def test_stays_in_its_range(name, z):
     low, high = RANGE[name]
     a = value_of(name)(z)
     assert ((a >= low) & (a <= high)).all(), f"{name} is {a}, but should be within {low} … {high}"
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@over("name", HIDDEN)
 def test_fills_its_range(name):
     """To within 1e-4 of a finite end, and beyond 10 of an infinite one."""
     low, high = RANGE[name]
@@ -1066,9 +1067,9 @@ def test_log_softmax_is_the_logarithm_of_softmax(z):
     assert (value_of("log_softmax")(z) <= 0).all()
 
 
+@over("name", COUPLED)
 @settings(max_examples=30)
 @given(st.lists(st.integers(-100, 100), min_size=1, max_size=6), st.integers(-1000, 1000))
-@pytest.mark.parametrize("name", COUPLED)
 def test_a_coupled_one_does_not_see_a_shift(name, row, shift):
     z = np.array([row], dtype=float)
     assert np.array_equal(value_of(name)(z), value_of(name)(z + shift))
@@ -1089,9 +1090,9 @@ def test_rows_and_columns_of_the_jacobian_sum_to_0(z):
             assert np.array_equal(jacobian, np.swapaxes(jacobian, 1, 2))
 
 
+@over("name", COUPLED)
 @settings(max_examples=30)
 @given(wide, st.randoms(use_true_random=False))
-@pytest.mark.parametrize("name", COUPLED)
 def test_a_coupled_one_follows_a_permutation(name, z, random):
     order = random.sample(range(z.shape[1]), z.shape[1])
     allowed = 2 * coupled_bound(name, z)[:, order]

@@ -8,11 +8,13 @@ from adapters.contract import ENGINES
 from reference import rounding as rd
 from reference.arithmetic import UNDECLARED
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 ERRORS = ("u", "v", "sums", "stored", "operand", "reduced", "underflow", "read", "mean_of_all")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@over("dtype", rd.DTYPES)
+@over("engine", ENGINES)
 def test_what_is_declared_allows_no_more_than_what_is_not(engine, dtype):
     """But for a compiler that may compute a number again: it has to say so."""
     declared, widest = (rd.rounding(dtype, of) for of in (arithmetic(engine), UNDECLARED))

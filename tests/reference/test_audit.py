@@ -33,6 +33,7 @@ from reference.losses import LOSSES
 from reference.rounding import ACCUMULATED_IN, DTYPES, HALF, LARGEST, UNIT_ROUNDOFF, rounded
 from reference.running_error import propagate
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 FINE = ("float32", "float64")
 """Formats in which a thousandth is more than rounding."""
@@ -49,10 +50,10 @@ LEAKY = Combination("leaky_relu", "celu", "huber")
 LOGARITHMS = Combination("mish", "log_softmax", "kullback_leibler")
 SOME = (TANH, RELU, SOFTMAX, FUSED, SQUARED, LEAKY, LOGARITHMS)
 
-combinations = pytest.mark.parametrize("combination", SOME, ids="-".join)
-spread = pytest.mark.parametrize("combination", once(), ids="-".join)
-dtypes = pytest.mark.parametrize("dtype", DTYPES)
-fine = pytest.mark.parametrize("dtype", FINE)
+combinations = over("combination", SOME, ids="-".join)
+spread = over("combination", once(), ids="-".join)
+dtypes = over("dtype", DTYPES)
+fine = over("dtype", FINE)
 
 
 def drawn(combination, seed, dtype, shape=None):
@@ -116,11 +117,11 @@ def assert_holds_altogether(case, trace, engine=None):
 
 
 @dtypes
-def test_honest_traces_hold(dtype):
+@over("combination", cover(), ids="-".join, quick=30)
+def test_honest_traces_hold(combination, dtype):
     """Every output with every loss, and every hidden activation."""
-    for combination in cover():
-        case = drawn(combination, 0, dtype)
-        assert_holds_altogether(case, network.trace(case, dtype))
+    case = drawn(combination, 0, dtype)
+    assert_holds_altogether(case, network.trace(case, dtype))
 
 
 @settings(max_examples=300)
@@ -135,7 +136,7 @@ def test_any_honest_trace_holds(combination, dtype, seed):
 
 
 @dtypes
-@pytest.mark.parametrize("shape", [Shape((1, 1), 1), Shape((3, 1), 1), Shape((1, 3, 1), 2), Shape((2,) * 9, 3)])
+@over("shape", [Shape((1, 1), 1), Shape((3, 1), 1), Shape((1, 3, 1), 2), Shape((2,) * 9, 3)])
 @combinations
 def test_honest_traces_hold_at_any_depth_and_width(combination, shape, dtype):
     case = draw_case(np.random.default_rng(4), combination, shape, dtype)
@@ -374,8 +375,8 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("check", [audit, audit_composed])
-@pytest.mark.parametrize("fault", MALFORMED)
+@over("check", [audit, audit_composed])
+@over("fault", MALFORMED)
 def test_a_malformed_trace_is_refused(fault, check):
     case, trace = pair(TANH, "float32", shape=Shape((3, 5, 2, 4), 6))
     change, message = MALFORMED[fault]
@@ -422,7 +423,7 @@ def moved_to(trace, field, layer, index, number):
 
 
 @dtypes
-@combinations
+@over("combination", SOME, ids="-".join, quick=3)
 def test_a_number_a_few_allowances_off_is_caught_and_one_within_is_not(combination, dtype):
     """Of every field in every layer, the element that is allowed most, and the one that is allowed least."""
     case, trace = pair(combination, dtype, shape=Shape((3, 5, 2, 4), 6))
@@ -447,7 +448,7 @@ def test_a_number_a_few_allowances_off_is_caught_and_one_within_is_not(combinati
 
 @fine
 @combinations
-@pytest.mark.parametrize("layer", [1, 2, 3])
+@over("layer", [1, 2, 3])
 def test_one_wrong_number_is_caught_in_its_equation(combination, layer, dtype):
     """Each field in turn, one element off by a thousandth of the largest, at one place."""
     case, trace = pair(combination, dtype)
@@ -477,9 +478,9 @@ def test_a_wrong_loss_is_caught_in_its_equation(combination, dtype):
     assert guilty.worst.index == (2,)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("field", ["z", "a", "delta", "dW", "db"])
-@pytest.mark.parametrize(("dtype", "layer"), [("float32", 1), ("float16", 2), ("bfloat16", 3)])
+@over("bad", [np.nan, np.inf, -np.inf])
+@over("field", ["z", "a", "delta", "dW", "db"])
+@over(("dtype", "layer"), [("float32", 1), ("float16", 2), ("bfloat16", 3)])
 @combinations
 def test_a_number_that_is_none_is_caught_in_its_equation(combination, field, layer, dtype, bad):
     case, trace = pair(combination, dtype)
@@ -491,8 +492,8 @@ def test_a_number_that_is_none_is_caught_in_its_equation(combination, field, lay
     assert guilty.worst.index == index
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("field", ["z", "a", "delta"])
+@over("bad", [np.nan, np.inf, -np.inf])
+@over("field", ["z", "a", "delta"])
 @combinations
 def test_a_number_that_is_none_gives_findings_and_no_warning(combination, field, bad):
     """Whatever it meets on its way through the other equations: a warning is an error here."""
@@ -518,8 +519,8 @@ def test_a_black_box_with_a_gradient_that_is_no_number_is_caught(field, equation
     assert_localised(audit(case, black_box(changed(trace, field, 2, index, lambda number: bad))), equation, 2)
 
 
-@pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-5), ("float64", 1e-13)])
-@pytest.mark.parametrize("layer", [1, 2, 3])
+@over(("dtype", "off"), [("float32", 1e-5), ("float64", 1e-13)])
+@over("layer", [1, 2, 3])
 @combinations
 def test_a_gradient_off_in_its_last_digits_is_caught(combination, layer, dtype, off):
     """One element of dW, the largest: a thousand roundings of float32, a hundredth of what allclose lets through."""
@@ -588,7 +589,7 @@ eq_9 = eq.eq_9
 
 
 @dtypes
-@pytest.mark.parametrize(
+@over(
     ("fault", "combination"),
     [pytest.param(name, c, id=f"{name}-{'-'.join(c)}") for name, fault in FAULTS.items() for c in fault.combinations],
 )
@@ -651,8 +652,8 @@ def family_cases():
 
 
 @dtypes
-@pytest.mark.parametrize("factor", [None, 1.5])
-@pytest.mark.parametrize(("role", "combination"), list(family_cases()))
+@over("factor", [None, 1.5])
+@over(("role", "combination"), list(family_cases()))
 def test_a_wrong_parameter_is_caught_in_its_function(role, combination, factor, dtype):
     """The usual one in place of the Case's own, or one and a half times it: in a, or in the loss."""
     usual = drawn(combination, 0, dtype, SQUARE)
@@ -670,7 +671,7 @@ def test_a_wrong_parameter_is_caught_in_its_function(role, combination, factor, 
 
 
 @dtypes
-@pytest.mark.parametrize("name", ["leaky_relu", "elu", "celu", "softplus"])
+@over("name", ["leaky_relu", "elu", "celu", "softplus"])
 def test_a_wrong_parameter_in_the_derivative_alone_is_caught_there(name, dtype):
     case = drawn(Combination(name, "identity", "half_squared_error"), 0, dtype, SQUARE)
     trace = network.trace(case, dtype)
@@ -693,8 +694,8 @@ def backward_by(case, trace, dtype, slopes):
 
 
 @dtypes
-@pytest.mark.parametrize("hidden", ["tanh", "sigmoid", "silu", "mish", "gelu", "celu", "softsign"])
-@pytest.mark.parametrize("layer", [1, 2])
+@over("hidden", ["tanh", "sigmoid", "silu", "mish", "gelu", "celu", "softsign"])
+@over("layer", [1, 2])
 def test_a_derivative_at_a_in_place_of_z_is_caught(hidden, layer, dtype):
     case = drawn(Combination(hidden, "identity", "half_squared_error"), 0, dtype, SQUARE)
     trace = network.trace(case, dtype)
@@ -752,7 +753,7 @@ def test_labels_smoothed_twice_or_never_are_caught(dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("wrong", ["half_squared_error", "huber", "log_cosh", "absolute_error", "poisson_nll"])
+@over("wrong", ["half_squared_error", "huber", "log_cosh", "absolute_error", "poisson_nll"])
 def test_another_loss_is_caught(wrong, dtype):
     case = drawn(Combination("tanh", "identity", "gaussian_nll"), 0, dtype, SQUARE)
     case = dataclasses.replace(case, y=np.abs(case.y), parameters={})
@@ -853,11 +854,11 @@ def test_honest_updates_hold(combination, dtype):
         assert [(f.equation, f.layer) for f in findings] == [(e, l) for l in (1, 2, 3) for e in ("2a", "2b")]
 
 
-@pytest.mark.parametrize(
+@over(
     ("factor", "dtype"),
     [*((factor, dtype) for factor in (-1, 2, 0) for dtype in DTYPES), *((1.001, dtype) for dtype in FINE)],
 )
-@pytest.mark.parametrize("combination", [c for c in SOME if c.loss != "huber"], ids="-".join)
+@over("combination", [c for c in SOME if c.loss != "huber"], ids="-".join)
 def test_wrong_updates_are_caught(combination, factor, dtype):
     case, trace = pair(combination, dtype)
     wrong_W, wrong_b = stepped(case, trace, dtype, factor * ETA, factor * ETA)
@@ -896,7 +897,7 @@ def cotangent_of(case, layer, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("layer", [1, 2, 3])
+@over("layer", [1, 2, 3])
 @spread
 def test_honest_jacobians_hold(combination, layer, dtype):
     for shape in (SQUARE, Shape((3, 5, 2, 4), 6)):
@@ -909,7 +910,7 @@ def test_honest_jacobians_hold(combination, layer, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("layer", [2, 3])
+@over("layer", [2, 3])
 @combinations
 def test_wrong_jacobians_are_caught(combination, layer, dtype):
     case, trace = pair(combination, dtype)
@@ -933,7 +934,7 @@ def test_wrong_jacobians_are_caught(combination, layer, dtype):
     assert found(dW * off, db * off, dz * off) == [("6a", layer), ("6b", layer), ("13", layer - 1)]
 
 
-LAST_DIGITS = pytest.mark.parametrize(("dtype", "off"), [("float32", 2e-5), ("float64", 2e-13)])
+LAST_DIGITS = over(("dtype", "off"), [("float32", 2e-5), ("float64", 2e-13)])
 
 
 def largest_off(array, off):
@@ -945,7 +946,7 @@ def largest_off(array, off):
 
 
 @LAST_DIGITS
-@pytest.mark.parametrize("layer", [2, 3])
+@over("layer", [2, 3])
 @combinations
 def test_a_jacobian_off_in_its_last_digits_is_caught(combination, layer, dtype, off):
     case, trace = pair(combination, dtype)
@@ -969,7 +970,7 @@ def test_a_composed_equation_off_in_its_last_digits_is_caught(combination, dtype
 
 
 @dtypes
-@pytest.mark.parametrize("layer", [1, 2])
+@over("layer", [1, 2])
 @combinations
 def test_an_honest_chain_holds_and_a_wrong_one_is_caught(combination, layer, dtype):
     case, trace = pair(combination, dtype)
@@ -1109,9 +1110,7 @@ def test_a_function_without_a_kink_has_one_derivative_at_0(hidden):
 
 KINKS = [(name, kink) for name, f in ACTIVATIONS.items() for kink in f.kinks]
 
-kinked = pytest.mark.parametrize(
-    ("name", "kink"), KINKS, ids=lambda part: part if isinstance(part, str) else str(part.at)
-)
+kinked = over(("name", "kink"), KINKS, ids=lambda part: part if isinstance(part, str) else str(part.at))
 
 
 def test_functions_have_the_kinks_that_calculus_gives_them():
@@ -1144,7 +1143,7 @@ def vjp_through(case, trace):
 
 
 @dtypes
-@pytest.mark.parametrize("layer", [1, 2])
+@over("layer", [1, 2])
 @kinked
 def test_every_derivative_of_the_interval_holds_at_a_kink_and_none_outside(name, kink, layer, dtype):
     """In a hidden layer and in the output; −3 of hardswish has an interval below 0."""
@@ -1169,7 +1168,7 @@ def test_every_derivative_of_the_interval_holds_at_a_kink_and_none_outside(name,
 
 
 @dtypes
-@pytest.mark.parametrize("layer", [1, 2])
+@over("layer", [1, 2])
 @kinked
 def test_beside_a_kink_one_derivative_holds(name, kink, layer, dtype):
     """But for those numbers that the function's formula rounds onto the kink: Kink.reach."""
@@ -1195,8 +1194,8 @@ def test_beside_a_kink_one_derivative_holds(name, kink, layer, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("derivative", [0.5, 1.0])
-@pytest.mark.parametrize("layer", [1, 2])
+@over("derivative", [0.5, 1.0])
+@over("layer", [1, 2])
 def test_a_product_with_the_derivative_at_a_kink_is_allowed_its_rounding(layer, derivative, dtype):
     """The reference's own derivative there is 0, but an engine that takes another one rounds what it gives."""
     rng = np.random.default_rng(3)
@@ -1262,7 +1261,7 @@ def loss_kink(which, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("which", AT_A_LOSS)
+@over("which", AT_A_LOSS)
 def test_every_derivative_of_the_interval_holds_at_a_kink_of_a_loss_and_none_outside(which, dtype):
     *parts, intervals = loss_kink(which, dtype)
     lowest, highest = (np.array(ends, dtype=float) for ends in zip(*intervals, strict=True))
@@ -1400,7 +1399,7 @@ def test_a_nan_never_holds_though_the_format_overflows(size, dtype):
     assert_localised(audit(case, changed(trace, "dW", 1, (0, 0), lambda _: np.nan)), "7a", 1)
 
 
-@pytest.mark.parametrize(
+@over(
     ("observed", "expected", "allowed", "holds"),
     [
         (np.inf, 70000.0, 1.0, True),

@@ -14,6 +14,7 @@ from reference.case import SCHEMA, Case, CaseError, Trace, fits, from_json, to_j
 from reference.cases import Shape, cover, draw_case
 from reference.losses import LABELS, LOSSES
 from reference.rounding import DTYPES, HALF, LARGEST, UNIT_ROUNDOFF, rounded
+from tests.tables import over
 
 ARRAYS = ("x", "y")
 
@@ -111,7 +112,8 @@ def test_a_trace_needs_loss_and_gradients_only():
 # --- round trip
 
 
-@pytest.mark.parametrize("combination", cover()[::3], ids="-".join)
+@over("dtype", DTYPES)
+@over("combination", cover()[::3], ids="-".join)
 def test_drawn_cases_return_to_the_last_bit(combination, dtype):
     for seed in range(3):
         case = draw_case(np.random.default_rng(seed), combination, Shape((3, 4, 2, 3), 5), dtype)
@@ -171,7 +173,7 @@ def test_json_is_one_object_with_a_schema():
 # --- names
 
 
-@pytest.mark.parametrize(
+@over(
     ("field", "what", "allowed"),
     [
         ("hidden", "hidden activation", "sigmoid, tanh"),
@@ -180,7 +182,7 @@ def test_json_is_one_object_with_a_schema():
         ("dtype", "dtype", "float32, float64, float16, bfloat16"),
     ],
 )
-@pytest.mark.parametrize("name", ["Tanh", "", "float8", 7, None])
+@over("name", ["Tanh", "", "float8", 7, None])
 def test_an_unknown_name_is_refused(field, what, allowed, name):
     refused(lambda: small(**{field: name}), what, repr(name), allowed)
 
@@ -216,7 +218,7 @@ def test_a_loss_is_refused_on_the_wrong_output(output, loss, allowed):
 FULL = small()
 
 
-@pytest.mark.parametrize(
+@over(
     ("changes", "words"),
     [
         ({"W": {1: FULL.W[1]}}, ["W", [1], "b", [1, 2]]),
@@ -321,8 +323,8 @@ def test_labels_that_do_not_fit_the_loss_are_refused(kind):
             refused(lambda changes=changes: of(**changes), "y at (1,", *words)
 
 
-@pytest.mark.parametrize("value", [-0.5, 1.5, -(2.0**-149), 1 + 2.0**-23])
-@pytest.mark.parametrize(
+@over("value", [-0.5, 1.5, -(2.0**-149), 1 + 2.0**-23])
+@over(
     ("output", "loss"),
     [
         ("sigmoid", "binary_cross_entropy"),
@@ -354,7 +356,7 @@ FAMILIES = [
 ]
 """Role, function and parameter."""
 
-families = pytest.mark.parametrize(("role", "name", "parameter"), FAMILIES)
+families = over(("role", "name", "parameter"), FAMILIES)
 
 
 def parametrised(role, name, parameters, **changes):
@@ -392,7 +394,7 @@ def test_a_function_without_parameters_has_none():
 
 
 @families
-@pytest.mark.parametrize("value", [0.0, -0.0, -0.5, np.nan, np.inf, -np.inf])
+@over("value", [0.0, -0.0, -0.5, np.nan, np.inf, -np.inf])
 def test_a_parameter_that_is_no_positive_number_is_refused(role, name, parameter, value):
     refused(
         lambda: parametrised(role, name, {parameter: value}),
@@ -428,8 +430,9 @@ def test_a_smoothing_above_1_is_refused(value):
     assert parametrised("loss", name, {"smoothing": 1.0}).parameters_of("loss") == {"smoothing": 1.0}
 
 
-@pytest.mark.parametrize("role", ["hidden", "output"])
-@pytest.mark.parametrize("name", ["softshrink", "hardshrink"])
+@over("dtype", DTYPES)
+@over("role", ["hidden", "output"])
+@over("name", ["softshrink", "hardshrink"])
 def test_a_kink_between_two_numbers_of_the_format_is_refused(role, name, dtype):
     """An engine would round the threshold, and the audit would not know which numbers are at the kink."""
     if dtype == "float64":
@@ -478,7 +481,7 @@ def without(*fields):
 WORDS = ["hexadecimal", "0x", "", "1.5 2.5"]
 
 
-@pytest.mark.parametrize(
+@over(
     ("text", "words"),
     [
         ("", ["JSON"]),

@@ -33,8 +33,9 @@ from reference.cases import (
 )
 from reference.losses import LABELS, LOSSES
 from reference.rounding import DTYPES, HALF, rounded
+from tests.tables import over
 
-spread = pytest.mark.parametrize("combination", once(), ids="-".join)
+spread = over("combination", once(), ids="-".join)
 
 
 # --- combinations
@@ -123,6 +124,7 @@ def test_one_width_is_that_of_all_layers():
     assert {shape.samples for shape in shapes} == set(range(2, MOST_SAMPLES + 1))
 
 
+@over("dtype", DTYPES)
 @spread
 def test_a_drawn_case_is_what_was_asked_for(combination, dtype):
     shape = Shape((3, 5, 2, 4), 7)
@@ -232,7 +234,8 @@ def test_drawn_parameters_are_between_half_and_twice_the_usual(combination, dtyp
     assert 1.7 < max(shares) < 2.02
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *(loss for loss in LOSSES if LOSSES[loss].parameters)])
+@over("dtype", DTYPES)
+@over("name", [*FAMILIES, *(loss for loss in LOSSES if LOSSES[loss].parameters)])
 def test_drawn_parameters_make_a_case_in_every_format(name, dtype):
     """Thresholds that are numbers of the format, smoothings below 1."""
     if name in LOSSES:

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from reference.audit import MalformedTrace
 from reference.clipping import FORMS, Clipping, audit_clipping, global_norm, norm_interval
 from reference.rounding import ACCUMULATED_IN, DTYPES, FORMATS, HALF, LARGEST, LIMITS, rounded, rounding
 from tests.reference.exact import Precision, ball
+from tests.tables import over
 
 LIMIT = 0.7
 
@@ -51,9 +53,9 @@ def exact_factor(clipping, g):
     return factor if factor < 1 else arb(1)
 
 
-@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-160, 1e-6, 1e-3, 1.0, 1e3, 1e160, 1e307])
-@pytest.mark.parametrize("of_norm", [1e-3, 0.999, 1.001, 1e3])
-@pytest.mark.parametrize("form", ["norm", "norm_with_eps"])
+@over("scale", [1e-320, 1e-300, 1e-160, 1e-6, 1e-3, 1.0, 1e3, 1e160, 1e307])
+@over("of_norm", [1e-3, 0.999, 1.001, 1e3])
+@over("form", ["norm", "norm_with_eps"])
 def test_the_reference_is_right_to_its_roundings(form, of_norm, scale):
     """n squares and additions, a root, a quotient and a product for the norm; and the factor, and its product."""
     g = gradient(scale)
@@ -145,15 +147,22 @@ def in_torch(form, limit, g, dtype):
     return {place: p.grad.double().numpy() for place, p in parameters.items()}
 
 
-def in_optax(form, limit, g, dtype):
-    clip = CLIPPINGS[form](limit)
+@partial(jax.jit, static_argnames=("form", "constant"))
+def clipped_by_optax(form, constant, limit, g):
+    clip = CLIPPINGS[form](limit if constant is None else constant)
+    return clip.update(g, clip.init(g))[0]
+
+
+def in_optax(form, limit, g, dtype, constant=True):
+    """With the limit as a constant of the program, as anyone has it, or as an argument: one program for every limit."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         given = {place: jnp.asarray(array.astype(FORMATS[dtype])) for place, array in g.items()}
-        left, _ = jax.jit(lambda g: clip.update(g, clip.init(g)))(given)
+        left = clipped_by_optax(form, limit if constant else None, limit, given)
         return {place: np.asarray(array).astype(np.float64) for place, array in left.items()}
 
 
 FRAMEWORKS = [("value", in_torch), ("norm_with_eps", in_torch), ("value", in_optax), ("norm", in_optax)]
+NAMED = [f"{form}-{clip.__name__}" for form, clip in FRAMEWORKS]
 
 SCALES = {
     # the smallest: subnormal; squares that are subnormal, or 0; usual numbers; squares near the largest, or beyond
@@ -182,17 +191,18 @@ def overflows(form, clip, dtype, g):
     return squares or global_norm(g) > LARGEST[dtype]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("form", "clip"), FRAMEWORKS, ids=[f"{form}-{clip.__name__}" for form, clip in FRAMEWORKS])
-def test_the_frameworks_hold_but_where_their_norm_overflows(form, clip, dtype):
-    outcomes = []
+@over("dtype", DTYPES)
+@over(("form", "clip"), FRAMEWORKS, ids=NAMED)
+@over("constant", [False, True], quick=1)
+def test_the_frameworks_hold_but_where_their_norm_overflows(form, clip, dtype, constant):
+    outcomes, how = [], {"constant": constant} if clip is in_optax else {}
     for layers, shape in SHAPES:
         for scale in SCALES[dtype]:
             g = gradient(scale, dtype, layers, shape, seed=layers)
             norm = global_norm(g)
             # a limit that is a normal number
             for limit in {min(max(share * norm, NORMAL[dtype]), LARGEST[dtype]) for share in (1e-3, 1.0)}:
-                found = audit_clipping(Clipping(form, limit), g, clip(form, limit, g, dtype), dtype)
+                found = audit_clipping(Clipping(form, limit), g, clip(form, limit, g, dtype, **how), dtype)
                 assert len(found) == 2 * layers
                 wrong = overflows(form, clip, dtype, g)
                 assert all(finding.holds for finding in found) is not wrong, (scale, shape, limit, worst(found))
@@ -201,8 +211,8 @@ def test_the_frameworks_hold_but_where_their_norm_overflows(form, clip, dtype):
     assert any(outcomes) == (form != "value")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("form", "clip"), FRAMEWORKS, ids=[f"{form}-{clip.__name__}" for form, clip in FRAMEWORKS])
+@over("dtype", DTYPES)
+@over(("form", "clip"), FRAMEWORKS, ids=NAMED)
 def test_zeros_and_a_norm_exactly_at_the_limit_hold(form, clip, dtype):
     zeros = {("W", 1): np.zeros((3, 2)), ("b", 1): np.zeros(3)}
     exactly = {("W", 1): np.array([[3.0]]), ("b", 1): np.array([4.0])}
@@ -350,7 +360,8 @@ BY_ELEMENT = ("by the norm of each array",)
 """By value each array is by itself."""
 
 
-@pytest.mark.parametrize(
+@over("dtype", DTYPES)
+@over(
     ("form", "wrong"),
     [(form, wrong) for form in FORMS for wrong in WRONG if form != "value" or wrong not in BY_ELEMENT],
 )

@@ -18,6 +18,7 @@ from reference.diagnosis import diagnose, diagnose_update, digits, orders, propo
 from reference.losses import LOSSES
 from reference.rounding import DTYPES, HALF, UNIT_ROUNDOFF, rounded
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 FINE = ("float64", "float32")
 """Formats in which a single number tells a mistake from a coincidence."""
@@ -321,9 +322,9 @@ def planted(plant, case, trace):
     return replaced(trace, plant.field, plant.layer, wrong)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("what", PLANTS)
-@pytest.mark.parametrize("dtype", FINE)
+@over("seed", SEEDS)
+@over("what", PLANTS)
+@over("dtype", FINE)
 def test_a_known_mistake_is_named(what, dtype, seed):
     plant = PLANTS[what]
     case, _ = drawn(seed, dtype, plant.combination)
@@ -426,9 +427,9 @@ def times_throughout(case, trace, equation, c):
     return replaced(trace, field, layer, rounded(c * getattr(trace, field)[layer], case.dtype))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("equation", PLACES)
-@pytest.mark.parametrize("dtype", FINE)
+@over("seed", SEEDS)
+@over("equation", PLACES)
+@over("dtype", FINE)
 def test_a_factor_has_its_reason(equation, dtype, seed):
     case, trace = drawn(seed, dtype, shape=WIDE)
     _, layer, quantity, given = PLACES[equation]
@@ -438,8 +439,9 @@ def test_a_factor_has_its_reason(equation, dtype, seed):
         assert said == f"{quantity} is {reason.format(given + ' gives')}{also}"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("equation", [equation for equation in PLACES if equation != "1"])
+@over("dtype", DTYPES)
+@over("seed", SEEDS)
+@over("equation", [equation for equation in PLACES if equation != "1"])
 def test_any_factor_that_is_the_same_throughout_is_measured(equation, dtype, seed):
     case, trace = drawn(seed, dtype, shape=WIDE)
     _, layer, quantity, given = PLACES[equation]
@@ -475,8 +477,9 @@ def test_a_single_number_has_no_measured_factor(dtype):
     assert diagnosed(case, replace(trace, loss=float(rounded(1.75 * trace.loss, dtype))), "1", 3) is None
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("equation", [equation for equation in PLACES if equation != "1"])
+@over("dtype", DTYPES)
+@over("seed", SEEDS, quick=1)
+@over("equation", [equation for equation in PLACES if equation != "1"])
 def test_no_factor_is_claimed_where_one_element_deviates(equation, dtype, seed):
     case, trace = drawn(seed, dtype, shape=WIDE)
     field, layer, *_ = PLACES[equation]
@@ -492,8 +495,9 @@ def test_no_factor_is_claimed_where_one_element_deviates(equation, dtype, seed):
 # --- no pattern
 
 
-@pytest.mark.parametrize("equation", [*PLACES])
-@pytest.mark.parametrize("seed", range(10))
+@over("dtype", DTYPES)
+@over("equation", [*PLACES])
+@over("seed", range(10))
 def test_noise_has_no_name(equation, dtype, seed):
     case, trace = drawn(seed, dtype, shape=WIDE)
     rng, (field, layer, *_) = np.random.default_rng(seed), PLACES[equation]
@@ -569,7 +573,8 @@ def test_a_single_number_that_is_none(dtype):
     assert diagnosed(case, replace(trace, loss=float("nan")), "1", 3) == "L is NaN"
 
 
-@pytest.mark.parametrize("equation", PLACES)
+@over("dtype", DTYPES)
+@over("equation", PLACES)
 def test_all_zero(equation, dtype):
     case, trace = drawn(0, dtype, shape=WIDE)
     _, layer, quantity, _ = PLACES[equation]
@@ -577,8 +582,8 @@ def test_all_zero(equation, dtype):
     assert said == f"{quantity} is 0" + (" throughout" if equation != "1" else "")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(
+@over("seed", SEEDS)
+@over(
     ("wide", "narrow"),
     [(wide, narrow) for narrow, wide in combinations(("bfloat16", "float16", "float32", "float64"), 2)],
 )
@@ -668,8 +673,9 @@ def test_rows_of_weights_are_units_and_columns_are_inputs(index, where):
 # --- in another order
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(
+@over("dtype", DTYPES)
+@over("seed", SEEDS)
+@over(
     ("change", "said"),
     [
         (lambda d: np.roll(d, 1, axis=0), "has its samples rolled by 1"),

@@ -29,6 +29,7 @@ from reference.initialisers import (
     zeros,
 )
 from reference.training import descent, train
+from tests.tables import over
 
 SEED = 2026
 LEVEL = 1e-6
@@ -111,8 +112,8 @@ def test_the_tables_miss_no_initialiser():
     assert set(JAX) | set(TRUNCATED) == set(DISTRIBUTIONS)
 
 
-@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (3, 5), (5, 3), (64, 10)])
-@pytest.mark.parametrize("name", INITIALISERS)
+@over(("units", "inputs"), [(1, 1), (3, 5), (5, 3), (64, 10)])
+@over("name", INITIALISERS)
 def test_shape_format_and_seed(name, units, inputs):
     W = drawn(INITIALISERS[name], units, inputs)
     assert W.shape == (units, inputs)
@@ -250,8 +251,8 @@ def test_variance_is_kept_forward_and_backward_through_a_square_layer(initialise
 # --- orthogonal
 
 
-@pytest.mark.parametrize("gain", [1.0, np.sqrt(2), 0.1])
-@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (2, 2), (30, 30), (7, 40), (40, 7), (1, 9), (9, 1)])
+@over("gain", [1.0, np.sqrt(2), 0.1])
+@over(("units", "inputs"), [(1, 1), (2, 2), (30, 30), (7, 40), (40, 7), (1, 9), (9, 1)])
 def test_the_smaller_side_is_orthonormal(units, inputs, gain):
     """Within √n γ_mn in norm (Higham, eq. 19.13), n the smaller side."""
     W = drawn(orthogonal, units, inputs, gain=gain)
@@ -351,7 +352,7 @@ def test_both_kinds_of_activation_are_tested():
     assert "sigmoid" in MOVING
 
 
-@pytest.mark.parametrize("hidden", STILL)
+@over("hidden", STILL)
 def test_from_zeros_no_weight_moves_where_f_of_0_is_0(hidden):
     """a^1 = f(0) = 0, so dW^2 = 0; and W^2 = 0, so δ^1 = 0 and dW^1 = 0: only the bias of the output learns."""
     steps = trained(zeros, hidden)

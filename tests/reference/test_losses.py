@@ -17,6 +17,7 @@ from reference.activations import ACTIVATIONS, OUTPUT
 from reference.equations import eq_8, eq_9
 from reference.losses import FAMILIES, LABELS, LOSSES, loss
 from tests.reference import exact
+from tests.tables import over
 
 DTYPES = ("float32", "float64")
 PARTS = ("value", "derivative")
@@ -39,8 +40,8 @@ def called(name, parameters):
     return name + "".join(f" {key}={value}" for key, value in parameters.items())
 
 
-every_member = pytest.mark.parametrize(("name", "parameters"), MEMBERS, ids=[called(*member) for member in MEMBERS])
-every_loss = pytest.mark.parametrize("name", NAMES)
+every_member = over(("name", "parameters"), MEMBERS, ids=[called(*member) for member in MEMBERS])
+every_loss = over("name", NAMES)
 
 
 def test_the_exact_tables_have_every_loss():
@@ -274,7 +275,7 @@ def samples(name, parameters):
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 def test_is_the_true_number(name, parameters, part):
     for p, y in samples(name, parameters):
         poles = ~np.isfinite(getattr(loss(name, parameters), part)(p, y))
@@ -292,7 +293,7 @@ def in_format(parameters, dtype):
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 def test_in_float32_it_is_the_true_number_in_float32(name, parameters, part):
     parameters = in_format({**LOSSES[name].parameters, **parameters}, "float32")
     for width in (1, 3):
@@ -306,10 +307,10 @@ def test_in_float32_it_is_the_true_number_in_float32(name, parameters, part):
         within(accuracy(name, part, getattr(loss(name, parameters), part), p, y, parameters), f"{part} of {name}")
 
 
+@every_member
+@over("part", PARTS)
 @settings(max_examples=15, derandomize=True)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
-@every_member
-@pytest.mark.parametrize("part", PARTS)
 def test_is_the_true_number_anywhere(name, parameters, part, seed, width):
     rng = np.random.default_rng(seed)
     p, y = predictions(name, rng, 6, width), labels(name, rng, 6, width)
@@ -317,7 +318,7 @@ def test_is_the_true_number_anywhere(name, parameters, part, seed, width):
 
 
 @every_member
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 def test_a_loss_8_places_off_is_caught(name, parameters, part):
     """Some magnitudes allow more than 8 everywhere: those of sums of n terms, whose n is here 1 or 2."""
     f = getattr(loss(name, parameters), part)
@@ -498,9 +499,9 @@ def difference_ratios(name, derivative, p, y):
     return np.array(worst)
 
 
+@every_loss
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@every_loss
 def test_derivative_is_the_limit_of_the_difference(name, seed, width):
     p, y = on_a_grid(name, np.random.default_rng(seed), 20, width)
     within(difference_ratios(name, derivative_of(name), p, y), f"derivative of {name}")
@@ -578,15 +579,15 @@ def moderate(name, rng, samples, width):
     return (np.clip(p, -5, 5) if LOSSES[name].domain == (-np.inf, np.inf) else p), y
 
 
+@over("name", ANALYTIC)
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@pytest.mark.parametrize("name", ANALYTIC)
 def test_derivative_is_the_complex_step(name, seed, width):
     p, y = moderate(name, np.random.default_rng(seed), 20, width)
     within(complex_ratios(name, derivative_of(name), p, y), f"derivative of {name}")
 
 
-@pytest.mark.parametrize("name", ANALYTIC)
+@over("name", ANALYTIC)
 def test_a_wrong_derivative_is_no_complex_step(name):
     p, y = moderate(name, np.random.default_rng(4), 60, 3)
     assert not complex_ratios(name, WRONG[name], p, y).max() <= 1
@@ -604,9 +605,9 @@ ANY_SIGN = {
 }
 
 
+@every_loss
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@every_loss
 def test_no_contribution_is_negative(name, seed, width):
     rng = np.random.default_rng(seed)
     p, y = predictions(name, rng, 20, width), labels(name, rng, 20, width)
@@ -888,9 +889,9 @@ def test_the_coupled_losses_are_these():
     assert ["cosine_distance", *fused] == CARRIED
 
 
+@every_loss
 @settings(max_examples=30)
 @given(seeds)
-@every_loss
 def test_without_carried_a_derivative_depends_on_its_own_component(name, seed):
     p, y = drawn(name, seed)
     other = np.roll(p, 1, axis=0)
@@ -925,12 +926,12 @@ def errors(name, rng, samples=20, width=3):
 
 
 COUPLED_MEMBERS = [(name, parameters) for name, parameters in MEMBERS if name in CARRIED]
-every_coupled = pytest.mark.parametrize(("name", "parameters"), COUPLED_MEMBERS)
+every_coupled = over(("name", "parameters"), COUPLED_MEMBERS)
 
 
+@every_coupled
 @settings(max_examples=20)
 @given(seeds, st.integers(1, 5))
-@every_coupled
 def test_carried_bounds_the_change_of_the_derivative(name, parameters, seed, width):
     p, y, error = errors(name, np.random.default_rng(seed), width=width)
     within(carried_ratios(name, parameters, loss(name, parameters).carried, p, y, error), f"change of {name}")
@@ -978,7 +979,7 @@ def test_labels_are_as_the_table_says(name):
         assert not test(np.array([refused])).all(), f"{refused} passes for {what}"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@over("dtype", DTYPES)
 @every_member
 def test_keeps_its_format(name, parameters, dtype):
     p, y = (array.astype(dtype) for array in drawn(name, 0))
@@ -991,7 +992,7 @@ def test_keeps_its_format(name, parameters, dtype):
         assert (getattr(loss(name, parameters), part)(p, y) >= 0).all()
 
 
-@pytest.mark.parametrize("part", PARTS)
+@over("part", PARTS)
 @every_member
 def test_scale_is_no_smaller_than_the_loss(name, parameters, part):
     """|f| ≤ 2 s, so that k·u·s is never below half a unit in the last place; where s is 0, f is −1, 0 or 1."""
@@ -1030,9 +1031,9 @@ ON_LOGITS = tuple(name for name in NAMES if LOSSES[name].on_logits)
 RESIDUAL = tuple(name for name in NAMES if LOSSES[name].labels == "real")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("part", ["value", "derivative", "value_scale", "derivative_scale"])
-@pytest.mark.parametrize("name", [*ON_LOGITS, *RESIDUAL])
+@over("dtype", DTYPES)
+@over("part", ["value", "derivative", "value_scale", "derivative_scale"])
+@over("name", [*ON_LOGITS, *RESIDUAL])
 def test_far_numbers_give_numbers_and_no_warning(name, part, dtype):
     p = np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4], [-1e4, -1e4], [0.0, -0.0]], dtype)
     y = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0.5, 0.5]], dtype)

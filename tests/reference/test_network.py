@@ -16,9 +16,10 @@ from reference import network
 from reference.activations import HIDDEN
 from reference.case import Case
 from reference.cases import COMBINATIONS, Combination, Shape, cover, draw_case, once
-from reference.rounding import HALF, rounded
+from reference.rounding import DTYPES, HALF, rounded
 from reference.running_error import propagate
 from tests.reference import exact
+from tests.tables import over
 
 # --- exact rational arithmetic, by dual numbers: forward mode, so that no equation of the note is used
 
@@ -219,7 +220,7 @@ def gradient_ratios(case, trace):
     return np.concatenate(out)
 
 
-@pytest.mark.parametrize("combination", once(), ids="-".join)
+@over("combination", once(), ids="-".join)
 def test_gradient_is_the_limit_of_the_difference_of_the_loss(combination):
     """With drawn parameters; every activation in either role, and every loss."""
     case = draw_case(np.random.default_rng(11), combination, Shape((2, 3, 2, 2), 2), "float64")
@@ -308,7 +309,8 @@ def test_the_passes_do_no_arithmetic_of_their_own():
 # --- the trace
 
 
-@pytest.mark.parametrize("combination", once(), ids="-".join)
+@over("dtype", DTYPES)
+@over("combination", once(), ids="-".join)
 def test_a_trace_holds_numbers_of_its_format(combination, dtype):
     case = draw_case(np.random.default_rng(2), combination, Shape((3, 4, 2, 3), 5), dtype)
     trace = network.trace(case, dtype)
@@ -329,8 +331,8 @@ def test_a_trace_holds_numbers_of_its_format(combination, dtype):
         assert np.array_equal(rounded(array, dtype), array), f"holds numbers that are not {dtype}"
 
 
-@pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("combination", cover()[::20], ids="-".join)
+@over("dtype", HALF)
+@over("combination", cover()[::20], ids="-".join)
 def test_half_precision_stores_every_result_and_computes_in_float32(combination, dtype):
     """Each equation on what was stored, in float32, and rounded once: nothing else is between two of its numbers."""
     case = draw_case(np.random.default_rng(2), combination, Shape((3, 4, 2, 3), 5), dtype)
@@ -368,7 +370,7 @@ def test_what_exceeds_a_format_is_infinite_in_it():
     assert network.trace(case, "bfloat16").z[1].item() == rounded(np.float64(90000.0), "bfloat16")
 
 
-@pytest.mark.parametrize("hidden", HIDDEN)
+@over("hidden", HIDDEN)
 def test_a_batch_is_the_mean_of_its_samples(hidden):
     """Sample by sample the gradients average to the batch's, within the running errors of both."""
     combination = Combination(hidden, "sigmoid", "binary_cross_entropy")

@@ -18,11 +18,12 @@ from reference.optimisers import (
     optimiser,
 )
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 F = Fraction
 N, STEPS = 400, 8
 
-every_optimiser = pytest.mark.parametrize("name", OPTIMISERS)
+every_optimiser = over("name", OPTIMISERS)
 
 
 def numbers(rng, dtype, lowest=-9, highest=3):
@@ -349,7 +350,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("identity", SAME)
+@over("identity", SAME)
 def test_two_optimisers_are_the_same(identity):
     (one, given), (other, others) = SAME[identity]
     np.testing.assert_allclose(
@@ -395,13 +396,15 @@ def reach(name, dtype):
     return {"lowest": -5, "highest": 1} if dtype == "float16" else {"lowest": -20, "highest": 15}
 
 
-@pytest.mark.parametrize("engine", ["numpy", "jax-whole", None])
+@over("dtype", rd.DTYPES)
+@over("engine", ["numpy", "jax-whole", None])
 @every_optimiser
 def test_honest_steps_hold(name, dtype, engine):
     o = honest(name, dtype)
     assert breaks(o, o, dtype, engine, **reach(name, dtype)) == []
 
 
+@over("dtype", rd.DTYPES)
 @every_optimiser
 def test_honest_steps_that_store_at_the_end_hold_for_an_engine_without_a_name(name, dtype):
     o = honest(name, dtype)
@@ -681,8 +684,8 @@ def with_lines(right, lines):
     return replace(right, lines={**added, **right.lines, **lines})
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-@pytest.mark.parametrize("wrong", WRONG)
+@over("dtype", ["float64", "float32", "bfloat16"])
+@over("wrong", WRONG)
 def test_a_wrong_line_is_named_and_no_other(wrong, dtype):
     name, given, lines, named = WRONG[wrong]
     right = optimiser(name, **given)
@@ -690,7 +693,7 @@ def test_a_wrong_line_is_named_and_no_other(wrong, dtype):
     assert found == {f"{name}: {line}" for line in named.split()}
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@over("wrong", WRONG)
 def test_an_engine_without_a_name_is_not_let_off(wrong):
     name, given, lines, named = WRONG[wrong]
     right = optimiser(name, **given)

@@ -23,12 +23,13 @@ from reference.cases import draw_labels
 from reference.losses import LOSSES
 from tests.arithmetics import arithmetic
 from tests.reference import exact
+from tests.tables import over
 
 U = rd.UNIT_ROUNDOFF["float32"]
 R = rd.rounding("float32")
 WITHOUT_UNDERFLOW = dataclasses.replace(R, underflow=0.0, read=0.0)
 
-halves = pytest.mark.parametrize("dtype", rd.HALF)
+halves = over("dtype", rd.HALF)
 
 
 # --- formats and gamma
@@ -51,8 +52,8 @@ def test_constants_are_those_of_the_format(dtype):
     assert rd.UNDERFLOW[dtype] == below
 
 
-@pytest.mark.parametrize("engine", [None, *ENGINES, "mine"])
-@pytest.mark.parametrize("dtype", rd.DTYPES)
+@over("engine", [None, *ENGINES, "mine"])
+@over("dtype", rd.DTYPES)
 def test_rounding_is_that_of_the_engine_and_of_the_reference(dtype, engine):
     r = rd.rounding(dtype, arithmetic(engine))
     half, reference = dtype in rd.HALF, 2.0**-53
@@ -207,7 +208,7 @@ EXACT = ("identity", "relu", "relu6", "hardtanh", "hardshrink")
 """Functions that select: value and derivative are those of the table in any format."""
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@over("name", ACTIVATIONS)
 def test_a_function_that_rounds_nothing_is_allowed_underflow_only(name):
     z = np.array([[-3.0, 0.75, 4.0]])
     f = ACTIVATIONS[name]
@@ -221,8 +222,8 @@ def test_a_function_that_rounds_nothing_is_allowed_underflow_only(name):
         assert (rd.value_error(f, z, R) > R.u * 2.0**-30).any()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("dtype", rd.DTYPES)
+@over("name", ACTIVATIONS)
+@over("dtype", rd.DTYPES)
 def test_a_scalar_allowance_is_k_u_s(name, dtype):
     z = np.array([[-3.0, 0.5, 4.0]])
     f, r = ACTIVATIONS[name], dataclasses.replace(rd.rounding(dtype), underflow=0.0, operand=0.0)
@@ -301,8 +302,8 @@ FLUSHED = -np.linspace(80, 120, 401, dtype=np.float32)
 """Where σ(z) turns subnormal, and is 0 in an engine that flushes subnormal numbers or lets e^{−z} overflow."""
 
 
-@pytest.mark.parametrize("part", ["value", "derivative"])
-@pytest.mark.parametrize("name", HIDDEN)
+@over("part", ["value", "derivative"])
+@over("name", HIDDEN)
 def test_an_underflow_within_the_formula_is_allowed(name, part):
     truth, error = (exact.VALUE, rd.value_error) if part == "value" else (exact.DERIVATIVE, rd.derivative_error)
     computed = getattr(ACTIVATIONS[name], part)(FLUSHED)
@@ -572,8 +573,8 @@ def in_float64(d):
     return copy
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-16, 1e-30])
-@pytest.mark.parametrize("equation", EQUATIONS)
+@over("scale", [1.0, 1e-3, 1e-16, 1e-30])
+@over("equation", EQUATIONS)
 def test_honest_float32_is_within_the_allowance_of_an_equation(equation, scale):
     """Down to operands whose products underflow."""
     compute, error, _ = EQUATIONS[equation]
@@ -779,8 +780,8 @@ NEEDED = {
 """Functions that an unrounded operand moves by more than they may err by themselves, within |z| ≤ 8."""
 
 
-@pytest.mark.parametrize("part", NEEDED)
-@pytest.mark.parametrize("name", HIDDEN)
+@over("part", NEEDED)
+@over("name", HIDDEN)
 @halves
 def test_a_function_of_an_unrounded_operand_is_within_its_allowance(dtype, name, part):
     """Kinks and jumps included: z may lie on the one side, and the z that is reported on the other."""
@@ -855,10 +856,10 @@ def half_layer(dtype, fused, seed, scale):
     yield "1", store(store(partial.sum()) / samples), eq.eq_1(eq.eq_8(terms)), rd.eq_1_error(terms, 0 * terms, r)
 
 
+@halves
 @settings(max_examples=200)
 @given(st.integers(0, 2**32), st.sampled_from([1.0, 2.0**-6, 2.0**-14]))
 @pytest.mark.parametrize("fused", [False, True])
-@halves
 def test_an_engine_that_rounds_where_the_model_says_is_within_every_allowance(dtype, fused, seed, scale):
     """Down to operands whose products underflow in float16."""
     for equation, computed, true, allowed in half_layer(dtype, fused, seed, scale):
@@ -908,7 +909,7 @@ def honest_ratios(loss, f, seed, width):
     return np.abs(computed - output_error_terms(loss, f, *operands)) / rd.eq_9_error(loss, f, *operands, R)
 
 
-@pytest.mark.parametrize(("loss", "output"), ROUTES)
+@over(("loss", "output"), ROUTES)
 def test_honest_float32_is_within_the_allowance_of_eq_9(loss, output):
     worst = max(honest_ratios(LOSSES[loss], ACTIVATIONS[output], seed, 4).max() for seed in range(20))
     least = 0.0 if loss in ("absolute_error", "hinge") and output == "identity" else 1 / 50
@@ -994,8 +995,8 @@ def test_a_jump_is_carried_whole():
     assert (carried >= moved).all()
 
 
-@pytest.mark.parametrize("name", HIDDEN)
-@pytest.mark.parametrize("size", [1e-6, 1e-2, 0.3])
+@over("name", HIDDEN)
+@over("size", [1e-6, 1e-2, 0.3])
 def test_a_carried_value_bounds_the_movement(name, size):
     """To first order beyond the kinks: f' bends by at most 1.1 within an error, in every function."""
     f = ACTIVATIONS[name]

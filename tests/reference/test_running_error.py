@@ -15,6 +15,7 @@ from reference.case import Case
 from reference.cases import COMBINATIONS, Combination, Shape, cover, draw_case, draw_shape, once
 from reference.rounding import HALF, carried_value, variation
 from reference.running_error import propagate
+from tests.tables import over
 
 SEEDS = range(6)
 
@@ -62,8 +63,8 @@ def errors_and_bounds(case, dtype):
     return np.concatenate(errors), np.concatenate(bounds)
 
 
-@pytest.mark.parametrize("dtype", NARROWER)
-@pytest.mark.parametrize("combination", cover()[::2], ids="-".join)
+@over("dtype", NARROWER)
+@over("combination", cover()[::2], ids="-".join)
 def test_an_honest_pass_stays_within(combination, dtype):
     case = drawn(combination, 0, dtype)
     errors, bounds = errors_and_bounds(case, dtype)
@@ -121,9 +122,9 @@ OFF = {"float64": 1e-11, "float32": 5e-3, "float16": 0.9}
 """The share by which a gradient is off: more than the bound, which is some hundred roundings of a whole network."""
 
 
-@pytest.mark.parametrize("dtype", OFF)
-@pytest.mark.parametrize("wrong", WRONG_GRADIENTS)
-@pytest.mark.parametrize("hidden", ["tanh", "relu", "gelu", "celu"])
+@over("dtype", OFF)
+@over("wrong", WRONG_GRADIENTS)
+@over("hidden", ["tanh", "relu", "gelu", "celu"])
 def test_a_gradient_that_is_off_is_caught_end_to_end(hidden, wrong, dtype):
     case = drawn(Combination(hidden, "identity", "half_squared_error"), 0, dtype)
     honest = black_box(network.trace(case, dtype))
@@ -134,7 +135,7 @@ def test_a_gradient_that_is_off_is_caught_end_to_end(hidden, wrong, dtype):
     assert guilty.equation == ("5b" if wrong == "biases" else "5a")
 
 
-@pytest.mark.parametrize("combination", once(), ids="-".join)
+@over("combination", once(), ids="-".join)
 def test_a_gradient_off_by_a_hundredth_is_caught_end_to_end(combination):
     case = drawn(combination, 0)
     honest = black_box(network.trace(case, "float32"))
@@ -266,8 +267,8 @@ def test_variation_is_the_larger_of_both_sides():
     assert not variation(np.square, x, 0 * error).any()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("size", [1e-9, 1e-4, 1e-2])
+@over("name", ACTIVATIONS)
+@over("size", [1e-9, 1e-4, 1e-2])
 def test_carried_value_bounds_the_movement_of_an_activation(name, size):
     """To first order in the movement; what is of second order is below size times the whole, times a few."""
     rng = np.random.default_rng(6)
@@ -280,7 +281,7 @@ def test_carried_value_bounds_the_movement_of_an_activation(name, size):
         assert (np.abs(f.value(z + signs * error) - f.value(z)) <= allowed).all()
 
 
-@pytest.mark.parametrize("hidden", HIDDEN)
+@over("hidden", HIDDEN)
 def test_a_deeper_network_has_a_larger_bound(hidden):
     """The same last layers, behind more of them: what the first layers err by is carried on."""
     combination = Combination(hidden, "identity", "half_squared_error")

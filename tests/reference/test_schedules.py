@@ -16,9 +16,12 @@ from reference.audit import MalformedTrace
 from reference.schedules import FORMULAS, Schedule, audit_rate
 from tests.arithmetics import arithmetic
 from tests.reference.exact import Precision, ball
+from tests.tables import over
 
 RATE = 0.3
 STEPS = 10_000
+FEWER = 500
+"""Of the quick tests."""
 
 SCHEDULES = [
     Schedule(),
@@ -52,7 +55,7 @@ def test_every_formula_is_tried():
     assert {schedule.name for schedule in SCHEDULES} == set(FORMULAS)
 
 
-@pytest.mark.parametrize(
+@over(
     ("schedule", "t", "share"),
     [
         (Schedule(), 1000, 1),
@@ -91,7 +94,7 @@ def exactly(schedule, t):
     return ball(RATE) * (p["lowest"] + (1 - p["lowest"]) * share)
 
 
-@pytest.mark.parametrize("schedule", [*SCHEDULES, FROM_NOTHING], ids=named)
+@over("schedule", [*SCHEDULES, FROM_NOTHING], ids=named)
 def test_values_are_right_to_a_few_roundings(schedule):
     """6 of η_t, and where numbers as large as η cancel, 6 of η: those that the audit counts at once."""
     cancel = 6 * RATE if schedule.name in ("cosine", "warm_up") else 0
@@ -156,21 +159,23 @@ def worst(findings):
     return max(findings, key=lambda finding: (math.isnan(finding.ratio), finding.ratio))
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
-def test_torch_holds_over_ten_thousand_steps(schedule):
+@over("steps", [FEWER, STEPS], quick=1)
+@over("schedule", SCHEDULES, ids=named)
+def test_torch_holds_over_ten_thousand_steps(schedule, steps):
     # torch's cosine rises again after its steps
-    steps = int(schedule.parameters["steps"]) + 1 if schedule.name == "cosine" else STEPS
+    steps = min(steps, int(schedule.parameters["steps"]) + 1) if schedule.name == "cosine" else steps
     findings = audited(schedule, of_torch(schedule, steps), "float64", "torch-eager")
     assert len(findings) == steps
     assert all(finding.holds for finding in findings), worst(findings)
 
 
-@pytest.mark.parametrize("schedule", [*SCHEDULES, FROM_NOTHING], ids=named)
-def test_optax_holds_over_ten_thousand_steps(schedule):
+@over("steps", [FEWER, STEPS], quick=1)
+@over("schedule", [*SCHEDULES, FROM_NOTHING], ids=named)
+def test_optax_holds_over_ten_thousand_steps(schedule, steps):
     for x64 in (False, True):
-        rates = of_optax(schedule, STEPS, x64)
+        rates = of_optax(schedule, steps, x64)
         findings = audited(schedule, rates, str(rates.dtype), "jax-jit")
-        assert len(findings) == STEPS
+        assert len(findings) == steps
         assert all(finding.holds for finding in findings), worst(findings)
 
 
@@ -200,7 +205,7 @@ def test_optax_computes_these_in_float32_whatever_the_format(schedule):
     assert not all(finding.holds for finding in findings)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
+@over("schedule", SCHEDULES, ids=named)
 def test_a_recursion_in_float32_holds_for_an_engine_of_unknown_ways(schedule):
     """One that does as torch, but in float32."""
     f = np.float32
@@ -245,10 +250,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("engine", ["torch-eager", "jax-jit", None])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("wrong", WRONG)
-@pytest.mark.parametrize("schedule", FALLING_OR_RISING, ids=named)
+@over("engine", ["torch-eager", "jax-jit", None])
+@over("dtype", ["float32", "float64", "bfloat16"])
+@over("wrong", WRONG)
+@over("schedule", FALLING_OR_RISING, ids=named)
 def test_another_rate_is_found(schedule, wrong, dtype, engine):
     """At a step where the staircase falls, and the next is another."""
     for t in (5, 10, 55):

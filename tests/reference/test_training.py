@@ -19,6 +19,7 @@ from reference.rounding import ACCUMULATED_IN, DTYPES, FORMATS, HALF, UNIT_ROUND
 from reference.schedules import Schedule
 from reference.training import Plan, audit_training, clip, descent, draw_batches, is_descent, train, update
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 
 def small_case(dtype="float64"):
@@ -202,7 +203,7 @@ def test_a_run_starts_from_what_its_optimiser_starts_with_in_the_format(dtype):
     assert replace(plan_of("adagrad"), states=given).start(case.W, case.b, dtype) == given
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@over("name", OPTIMISERS)
 def test_a_step_is_the_optimisers_own(name):
     """On the scheduled η and the clipped gradient; every parameter by itself."""
     plan = plan_of(name, SCHEDULES[2], CLIPPINGS[1])
@@ -232,8 +233,8 @@ def test_the_gradient_is_clipped_before_the_optimiser_has_it(clipping, dtype):
     assert not same(steps[0].new_W, unclipped[0].new_W)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-@pytest.mark.parametrize("name", OPTIMISERS)
+@over("dtype", ["float64", "bfloat16"])
+@over("name", OPTIMISERS)
 def test_a_run_that_is_cut_goes_on_bit_for_bit(name, dtype):
     plan, cut = plan_of(name, SCHEDULES[2], CLIPPINGS[0]), 4
     case, whole = trained(plan, dtype)
@@ -277,7 +278,7 @@ CENTRED = ("rmsprop_centred", "rmsprop_centred_momentum")
 """Forms with √(v − a²)."""
 
 
-@pytest.mark.parametrize(
+@over(
     ("name", "dtype"),
     [(name, dtype) for name in OPTIMISERS for dtype in DTYPES if dtype != "float16" or name not in CENTRED],
 )
@@ -309,9 +310,9 @@ def test_in_float16_adam_with_the_usual_eps_is_not_held():
     assert {equation for found in audited(plan, steps, case) for equation, _ in broken(found)} == {"adam: w"}
 
 
-@pytest.mark.parametrize("name", ["gradient_descent", "momentum", "adam", "lion"])
-@pytest.mark.parametrize("clipping", [None, *CLIPPINGS])
-@pytest.mark.parametrize("schedule", [Schedule(), *SCHEDULES], ids=lambda schedule: schedule.name)
+@over("name", ["adam", "gradient_descent", "momentum", "lion"], quick=1)
+@over("clipping", [None, *CLIPPINGS])
+@over("schedule", [Schedule(), *SCHEDULES], ids=lambda schedule: schedule.name)
 def test_every_schedule_and_clipping_holds(schedule, clipping, name):
     for dtype in DTYPES:
         plan = plan_of(name, schedule, clipping, **in_format(name, dtype))
@@ -394,8 +395,8 @@ MISREPORTED = {
 }
 
 
-@pytest.mark.parametrize("engine", [None, "numpy"])
-@pytest.mark.parametrize("what", MISREPORTED)
+@over("engine", [None, "numpy"])
+@over("what", MISREPORTED)
 def test_what_is_misreported_is_named_at_every_step(what, engine):
     wrong, named = MISREPORTED[what]
     plan = plan_of("adam", SCHEDULES[2], CLIPPINGS[1], learning_rate=0.1)
@@ -420,8 +421,8 @@ OF_DESCENT = {
 }
 
 
-@pytest.mark.parametrize("clipping", [None, *CLIPPINGS], ids=["unclipped", *FORMS])
-@pytest.mark.parametrize("what", OF_DESCENT)
+@over("clipping", [None, *CLIPPINGS], ids=["unclipped", *FORMS])
+@over("what", OF_DESCENT)
 def test_gradient_descent_is_held_to_its_equations(what, clipping):
     wrong, named = OF_DESCENT[what]
     plan = plan_of("gradient_descent", SCHEDULES[1], clipping, learning_rate=0.3)

@@ -13,6 +13,7 @@ from reference.optimisers import optimiser
 from reference.training import Plan, draw_batches
 from reports.running.tally import Tally
 from reports.trajectories.steps import steps
+from tests.tables import over
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 
@@ -44,24 +45,24 @@ def test_the_honest_engine_holds(engine, engine_named):
         assert first_found(engine_named(engine), *drawn(seed)) is None
 
 
-@pytest.mark.parametrize("dtype", TRAINED_IN)
-@pytest.mark.parametrize("name", BATCH_FAULTS)
-@pytest.mark.parametrize("engine", ["numpy", "torch-eager", "jax-jit"])
-def test_every_fault_is_found_in_the_first_step_that_it_changes(engine, name, dtype, engine_named):
+@over("seed", range(3), quick=1)
+@over("dtype", TRAINED_IN)
+@over("name", BATCH_FAULTS)
+@over("engine", ["numpy", "torch-eager", "jax-jit"])
+def test_every_fault_is_found_in_the_first_step_that_it_changes(engine, name, dtype, seed, engine_named):
     fault = BATCH_FAULTS[name]
-    for seed in range(3):
-        case, plan = drawn(seed, dtype)
-        other, wrong = fault.wrong(case, plan)
-        changed = next(
-            i
-            for i, batch in enumerate(plan.batches)
-            if i >= len(wrong.batches)
-            or not np.array_equal(other.x[wrong.batches[i]], case.x[batch])
-            or not np.array_equal(other.y[wrong.batches[i]], case.y[batch])
-        )
-        number, equation = first_found(Misled(engine_named(engine), fault), case, plan)
-        assert number == changed
-        assert equation == fault.site if fault.site != PLAN else "shape" in equation or equation == "no step"
+    case, plan = drawn(seed, dtype)
+    other, wrong = fault.wrong(case, plan)
+    changed = next(
+        i
+        for i, batch in enumerate(plan.batches)
+        if i >= len(wrong.batches)
+        or not np.array_equal(other.x[wrong.batches[i]], case.x[batch])
+        or not np.array_equal(other.y[wrong.batches[i]], case.y[batch])
+    )
+    number, equation = first_found(Misled(engine_named(engine), fault), case, plan)
+    assert number == changed
+    assert equation == fault.site if fault.site != PLAN else "shape" in equation or equation == "no step"
 
 
 def test_a_misled_engine_declares_what_its_engine_does(engine):

@@ -26,6 +26,7 @@ from reference.rounding import LARGEST
 from reports.faults import kill_matrix
 from tests.adapters.faults.samples import AT_OUTPUT, BACKWARD, as_it_is
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 SEED = 0
 
@@ -59,7 +60,7 @@ def test_the_panel_is_large_and_no_two_faults_share_a_name():
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@over("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_has_a_cause_and_a_place_that_exists(fault):
     assert len(fault.cause) > 5
     assert fault.kind
@@ -122,18 +123,18 @@ EVERYWHERE = [
 """In float64, and in the coarsest format that is said to see the fault."""
 
 
-@pytest.mark.parametrize(("engine", "dtype", "fault"), EVERYWHERE)
+@over(("engine", "dtype", "fault"), EVERYWHERE)
 def test_a_fault_is_killed(engine, dtype, fault):
     killed(engine, fault, dtype)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@over("fault", FAULTS.values(), ids=FAULTS, quick=20)
 def test_a_fault_is_killed_under_jit(fault, engine_named):
     engine_named("jax-jit")  # which has no format promoted that is not asked for
     killed("jax-jit", fault, "float64")
 
 
-@pytest.mark.parametrize(
+@over(
     "fault", [fault for fault in FAULTS.values() if fault.exceeds("float64", CONVERGED)], ids=lambda fault: fault.name
 )
 def test_a_fault_is_killed_near_convergence(fault):
@@ -157,8 +158,8 @@ def test_formats_and_faults_are_all_there():
 # --- a fault that is switched off
 
 
-@pytest.mark.parametrize("engine", LAYERED)
-@pytest.mark.parametrize("site", SITES)
+@over("engine", LAYERED)
+@over("site", SITES)
 def test_a_fault_that_is_switched_off_fails_the_test(engine, site, engine_named):
     """The honest step in its place: nothing is moved, nothing is found, and the assertion above does not hold."""
     engine_named(engine)

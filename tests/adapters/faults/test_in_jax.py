@@ -15,6 +15,7 @@ from reference.network import trace
 from reference.rounding import LARGEST
 from tests.adapters.faults.samples import BACKWARD, OTHER_NETWORKS, ROUNDED, planted_at, to_round
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +24,7 @@ def strictly(engine_named):
     engine_named("jax-jit")
 
 
-@pytest.mark.parametrize("site", SITES)
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@over(("site", "name"), [(site, name) for site in SITES for name in ("float32", "bfloat16")], quick=10)
 def test_an_honest_step_at_any_site_is_no_fault(site, name):
     """A rule of one's own that is right holds: what is found elsewhere is the fault, not the detour."""
     case = initial("tanh", name, 0)
@@ -32,7 +32,7 @@ def test_an_honest_step_at_any_site_is_no_fault(site, name):
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
-@pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
+@over(("site", "network"), OTHER_NETWORKS, quick=7)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network):
     case = initial(network, "float32", 0)
     guilty = first_break(audit(case, PlantedJax(planted_at(site, network=network)).trace(case), arithmetic("jax-jit")))

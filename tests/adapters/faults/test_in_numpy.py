@@ -8,12 +8,14 @@ from adapters.faults.fault import SITES
 from adapters.faults.in_numpy import PlantedNumpy, digits
 from adapters.faults.networks import initial
 from reference.audit import audit, first_break
-from reference.rounding import ACCUMULATED_IN, LARGEST
+from reference.rounding import ACCUMULATED_IN, DTYPES, LARGEST
 from tests.adapters.faults.samples import DOWNSTREAM, OTHER_NETWORKS, ROUNDED, arrays, planted_at, to_round
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 
-@pytest.mark.parametrize("site", SITES)
+@over("dtype", DTYPES)
+@over("site", SITES)
 def test_an_honest_step_at_any_site_is_no_fault(site, dtype, engine_named):
     """What is found elsewhere is the fault, not the detour: the trace is the engine's own, to the last bit."""
     case = initial("tanh", dtype, 0)
@@ -23,7 +25,8 @@ def test_an_honest_step_at_any_site_is_no_fault(site, dtype, engine_named):
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-@pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
+@over("dtype", DTYPES)
+@over(("site", "network"), OTHER_NETWORKS)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network, dtype):
     case = initial(network, dtype, 0)
     guilty = first_break(audit(case, PlantedNumpy(planted_at(site, network=network)).trace(case), arithmetic("numpy")))
@@ -53,7 +56,8 @@ def test_share_makes_the_product_of_g_and_a_the_gradient(dtype, engine_named):
     assert (planted.dW[2] != 0).any()
 
 
-@pytest.mark.parametrize("site", SITES)
+@over("dtype", DTYPES)
+@over("site", SITES)
 def test_a_fault_is_given_the_machine_and_operands_in_the_format_that_numpy_computes_in(site, dtype):
     case, given = initial("tanh", dtype, 0), []
 

@@ -10,13 +10,15 @@ from adapters.faults.fault import SITES
 from adapters.faults.in_torch import PlantedCompiled, PlantedTorch, digits, pullback, with_rule
 from adapters.faults.networks import initial
 from reference.audit import audit, first_break
-from reference.rounding import LARGEST
+from reference.rounding import DTYPES, LARGEST
 from reports.faults.measure import COMPILERS
 from tests.adapters.faults.samples import DOWNSTREAM, FORWARD, OTHER_NETWORKS, ROUNDED, arrays, planted_at, to_round
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 
-@pytest.mark.parametrize("site", SITES)
+@over("dtype", DTYPES)
+@over("site", SITES)
 def test_an_honest_step_at_any_site_is_no_fault(site, dtype):
     """A rule of one's own that is right holds: what is found elsewhere is the fault, not the detour."""
     case = initial("tanh", dtype, 0)
@@ -24,7 +26,8 @@ def test_an_honest_step_at_any_site_is_no_fault(site, dtype):
     assert guilty is None, f"a right step breaks {guilty}, but should hold"
 
 
-@pytest.mark.parametrize(("site", "network"), OTHER_NETWORKS)
+@over("dtype", DTYPES)
+@over(("site", "network"), OTHER_NETWORKS)
 def test_nor_is_it_in_the_other_kinds_of_networks(site, network, dtype):
     case = initial(network, dtype, 0)
     guilty = first_break(
@@ -77,7 +80,8 @@ def test_the_pullback_of_an_activation_is_torchs_own():
     assert torch.allclose(pullback(torch.tanh)(g, z), g * (1 - torch.tanh(z) ** 2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("site", SITES)
+@over("dtype", DTYPES)
+@over("site", SITES)
 def test_a_fault_is_given_the_machine_and_operands_in_the_format(site, dtype):
     case, given = initial("tanh", dtype, 0), []
 

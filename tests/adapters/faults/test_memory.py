@@ -8,6 +8,7 @@ from adapters.faults.networks import NETWORKS, initial
 from reference.network import trace
 from reference.rounding import rounded
 from tests.adapters.faults.samples import planted_at
+from tests.tables import over
 
 CASE = initial("tanh", "float64", 0)
 
@@ -22,7 +23,7 @@ def test_the_batch_before_is_other_samples_of_the_same_network():
     assert np.sort(before.y, axis=0).tolist() == np.sort(CASE.y, axis=0).tolist()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@over("name", NETWORKS)
 def test_the_batch_before_is_one_that_the_loss_takes(name):
     batch_before(initial(name, "float32", 0))  # a Case checks its labels
 

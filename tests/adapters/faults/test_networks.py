@@ -1,14 +1,14 @@
 """The networks of the panel: drawn from their seed, trained until an absolute tolerance of 10⁻⁵ sees nothing."""
 
 import numpy as np
-import pytest
 
 from adapters.faults import networks
 from adapters.faults.fault import OUTPUT, STAGES
 from adapters.faults.networks import DRAWN, LEARNED, NETWORKS, SAMPLES, SMALL, at, converged, drawn, initial
 from reference.losses import LOSSES
 from reference.network import trace
-from reference.rounding import LARGEST, rounded
+from reference.rounding import DTYPES, LARGEST, rounded
+from tests.tables import over
 
 SEEDS = range(10)
 
@@ -30,7 +30,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(*numbers, strict=True))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@over("name", NETWORKS)
 def test_a_network_is_as_it_is_listed(name):
     case, (names, widths, given) = initial(name, "float64", 0), NETWORKS[name]
     assert (case.hidden, case.output, case.loss) == names
@@ -40,7 +40,7 @@ def test_a_network_is_as_it_is_listed(name):
     assert case.parameters == given
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@over("name", NETWORKS)
 def test_a_seed_gives_one_network_and_another_seed_another(name):
     assert same(initial(name, "float64", 3), initial(name, "float64", 3))
     assert not any((a == b).all() for a, b in zip(*(parameters(drawn(name, s)) for s in (3, 4)), strict=True))
@@ -51,7 +51,8 @@ def test_networks_are_drawn_apart():
     assert len({x.tobytes() for x in first}) == len(first)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "overflow"])
+@over("dtype", DTYPES)
+@over("name", [name for name in NETWORKS if name != "overflow"])
 def test_a_network_in_a_format_is_the_same_rounded(name, dtype):
     exact, case = drawn(name, 0), initial(name, dtype, 0)
     assert case.dtype == dtype
@@ -64,9 +65,7 @@ def test_stages_are_drawn_by_their_functions():
     assert tuple(DRAWN.values()) == (initial, converged)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in LEARNABLE if LOSSES[NETWORKS[name].combination.loss].labels in LEARNED]
-)
+@over("name", [name for name in LEARNABLE if LOSSES[NETWORKS[name].combination.loss].labels in LEARNED])
 def test_labels_are_those_of_another_network_and_vary(name):
     """Soft where the loss asks for probabilities: not the 0 or 1 that only a saturated output meets."""
     y = drawn(name, 0).y
@@ -78,8 +77,8 @@ def test_labels_are_those_of_another_network_and_vary(name):
 # --- near convergence
 
 
-@pytest.mark.parametrize("name", LEARNABLE)
-@pytest.mark.parametrize("seed", [0, 1])
+@over("name", LEARNABLE)
+@over("seed", [0, 1])
 def test_near_convergence_no_gradient_exceeds_1e_5(name, seed):
     case, before = converged(name, "float64", seed), initial(name, "float64", seed)
     assert 0 < steepest(case) <= SMALL < steepest(before)
@@ -120,8 +119,9 @@ def test_parameters_in_one_vector_are_put_back_where_they_were():
 # --- overflow
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("stage", STAGES)
+@over("dtype", DTYPES)
+@over("seed", SEEDS)
+@over("stage", STAGES)
 def test_the_network_that_overflows_does_so_in_every_format(seed, stage, dtype, engine_named):
     """z_0^2 = largest (a_0^1/16 + 1 − 2⁻⁶) is `largest` at a = ¼, and nothing else overflows.
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import jax
 import numpy as np
 import optax
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -24,9 +23,11 @@ from adapters.torch import optimisers
 from reference import activations, losses, training
 from reference.audit import audit, audit_update, first_break
 from reference.cases import Combination, Shape, draw_case
+from reference.rounding import DTYPES
 from reference.training import descent
 from reports.faults.kill_matrix import without_warnings
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 SQUARE = Shape((4, 4, 4, 4), 8)
 """Square layers, on which what is transposed or exchanged fits; more than one sample, so that 1/N counts."""
@@ -110,9 +111,8 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("what", "of", "equation", "layer", "name", "plant"), FUNCTIONS, ids=[f"{f[4]}: {f[0]}" for f in FUNCTIONS]
-)
+@over("dtype", DTYPES, quick=2)
+@over(("what", "of", "equation", "layer", "name", "plant"), FUNCTIONS, ids=[f"{f[4]}: {f[0]}" for f in FUNCTIONS])
 def test_another_function_is_found(what, of, equation, layer, name, plant, engine_named, monkeypatch, dtype):
     combination, parameters = of
     case = draw_case(np.random.default_rng(11), combination, SQUARE, dtype, usual=True)
@@ -144,8 +144,8 @@ def box(trace):
     return replace(trace, losses=None, z=None, a=None, delta=None)
 
 
-@pytest.mark.parametrize("name", COARSE)
-@pytest.mark.parametrize("engine", LAYERED)
+@over("name", COARSE)
+@over("engine", LAYERED)
 def test_a_black_box_with_a_fault_is_found(engine, name, engine_named):
     """End to end: weaker, but every coarse fault is far beyond it."""
     fault = FAULTS[name]
@@ -190,7 +190,8 @@ REPORTED = {
 }
 
 
-@pytest.mark.parametrize("what", REPORTED)
+@over("dtype", DTYPES)
+@over("what", REPORTED)
 def test_a_wrong_report_is_found(engine, dtype, what):
     change, right = REPORTED[what]
     case = case_of(dtype)
@@ -266,7 +267,8 @@ UPDATES = [
 ]
 
 
-@pytest.mark.parametrize(
+@over("dtype", DTYPES)
+@over(
     ("name", "plant", "equation"),
     UPDATES,
     ids=["rate", "no bias", "uphill", "torch rate", "torch no bias", "decay", "maximize", "jax rate", "jax uphill"],

@@ -41,6 +41,7 @@ from adapters.faults.updating import (
 from reference import optimisers
 from reference.rounding import DTYPES, HALF, rounded
 from reports.faults import kill_matrix
+from tests.tables import over
 
 SEED = 0
 
@@ -96,7 +97,7 @@ def test_the_panel_is_large_and_no_two_faults_share_a_name():
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
 
 
-@pytest.mark.parametrize("fault", UPDATES.values(), ids=UPDATES)
+@over("fault", UPDATES.values(), ids=UPDATES)
 def test_a_fault_has_a_cause_and_a_line_that_exists(fault):
     assert fault.cause
     setting = SETTINGS[fault.setting]
@@ -150,9 +151,9 @@ def test_a_fault_is_named_by_its_line_in_the_form_that_the_engine_has():
 # --- the honest optimisers
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("setting", "dtype"), CELLS)
-@pytest.mark.parametrize("engine", MAKERS)
+@over("stage", STAGES)
+@over(("setting", "dtype"), CELLS, quick=20)
+@over("engine", MAKERS)
 def test_the_honest_optimiser_holds(engine, setting, dtype, stage):
     steps = WINDOWED.window if setting == WINDOWED.setting else 1
     for seed in range(2):
@@ -183,8 +184,8 @@ def test_only_what_divides_by_squares_is_not_run_and_only_in_float16():
     assert all(fault.runs(dtype) for fault in UPDATES.values() for dtype in DTYPES if dtype != "float16")
 
 
-@pytest.mark.parametrize("engine", MAKERS)
-@pytest.mark.parametrize("setting", SETTINGS)
+@over("engine", MAKERS)
+@over("setting", SETTINGS)
 def test_what_is_kept_is_no_longer_what_it_starts_with(engine, setting):
     moment = course(engine, setting, "float32", INITIAL, SEED, 1)[0]
     for place, kept in moment.state.items():
@@ -195,8 +196,8 @@ def test_what_is_kept_is_no_longer_what_it_starts_with(engine, setting):
         assert np.any(moment.past[place] != moment.g[place])
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize(("stage", "lowest", "highest"), [(INITIAL, 1e-3, 1.0), (CONVERGED, 1e-6, 1e-3)])
+@over("setting", SETTINGS)
+@over(("stage", "lowest", "highest"), [(INITIAL, 1e-3, 1.0), (CONVERGED, 1e-6, 1e-3)])
 def test_gradients_are_as_large_as_the_stage_says(setting, stage, lowest, highest):
     for seed in range(3):
         moment = course("numpy", setting, "float64", stage, seed, 1)[0]
@@ -217,8 +218,8 @@ def test_the_biases_have_their_own_hyperparameters_where_they_should():
 # --- every fault is killed, and named
 
 
-@pytest.mark.parametrize("fault", UPDATES.values(), ids=UPDATES)
-@pytest.mark.parametrize("engine", MAKERS)
+@over("fault", UPDATES.values(), ids=UPDATES)
+@over("engine", MAKERS)
 def test_a_fault_is_killed_and_named(engine, fault):
     for dtype in ("float32", "float64"):
         for stage in STAGES:
@@ -230,8 +231,8 @@ def test_a_fault_is_killed_and_named(engine, fault):
             assert fault.names(*draw.found), f"{fault.name} is found in {draw.found}, not in {fault.breaks}: {where}"
 
 
-@pytest.mark.parametrize(("fault", "dtype", "stage"), IN_HALF_PRECISION, ids=called)
-@pytest.mark.parametrize("engine", MAKERS)
+@over(("fault", "dtype", "stage"), IN_HALF_PRECISION, ids=called)
+@over("engine", MAKERS)
 def test_a_fault_is_killed_in_half_precision_where_that_is_said_to_see_it(engine, fault, dtype, stage):
     draw = kill_matrix.draw_update(engine, fault, dtype, stage, SEED)
     assert draw.change > kill_matrix.CERTAIN
@@ -239,7 +240,7 @@ def test_a_fault_is_killed_in_half_precision_where_that_is_said_to_see_it(engine
     assert fault.names(*draw.found)
 
 
-@pytest.mark.parametrize("fault", UPDATES.values(), ids=UPDATES)
+@over("fault", UPDATES.values(), ids=UPDATES)
 def test_a_fault_that_is_planted_nowhere_is_missed(fault):
     clean = nowhere(fault)
     draws = [kill_matrix.draw_update("numpy", clean, "float32", stage, SEED) for stage in STAGES]
@@ -256,7 +257,7 @@ def test_a_fault_that_is_planted_nowhere_is_missed_in_the_frameworks_too(engine,
     assert (draw.killed, draw.change) == (False, 0.0)
 
 
-@pytest.mark.parametrize(("engine", "fault"), OF_ONE_FORM, ids=called)
+@over(("engine", "fault"), OF_ONE_FORM, ids=called)
 def test_a_fault_is_the_same_in_every_engine(engine, fault):
     """Planted in the same step in float64, it leaves the same numbers but for rounding."""
     moment = course("numpy", fault.setting, "float64", INITIAL, SEED, 1)[0]

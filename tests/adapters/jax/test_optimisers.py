@@ -14,6 +14,7 @@ from reference.optimisers import OPTIMISERS, optimiser
 from reference.schedules import Schedule
 from reference.training import Plan, audit_training, descent, draw_batches
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 NAMES = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 BATCHES = draw_batches(np.random.default_rng(1), 20, 8, 4)
@@ -34,6 +35,7 @@ IN_FLOAT32 = ("step", "exponential", "warm_up")
 """Schedules that optax computes in float32, whatever the format."""
 
 FORMS = tuple(optimisers.OPTIMISERS)
+IN_TWO_FORMATS = [(name, dtype) for name in FORMS for dtype in ("float32", "float64")]
 OF_EVERY_KIND = (
     "gradient_descent",
     "momentum",
@@ -98,7 +100,7 @@ def assert_same(one, other):
 # --- the tables
 
 
-@pytest.mark.parametrize("name", FORMS)
+@over("name", FORMS)
 def test_what_optax_keeps_is_all_that_the_reference_keeps(name):
     """Its count too, or the adapter counts."""
     kept = list(optimisers.OPTIMISERS[name].kept.values())
@@ -111,8 +113,8 @@ def test_optax_has_twenty_forms():
     assert set(FORMS) <= set(OPTIMISERS)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-@pytest.mark.parametrize("engine", ["jax-jit", "jax-whole"])
+@over("name", OPTIMISERS)
+@over("engine", ["jax-jit", "jax-whole"])
 def test_a_form_is_trained_or_is_said_to_be_lacking(engine, name, engine_named):
     right = True if name in FORMS else f"optax has no optimiser {name!r}"
     assert engine_named(engine).trains(Plan(BATCHES, optimiser(name))) == right
@@ -121,8 +123,7 @@ def test_a_form_is_trained_or_is_said_to_be_lacking(engine, name, engine_named):
 # --- every form with a schedule and clipping
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", FORMS)
+@over(("name", "dtype"), IN_TWO_FORMATS, quick=10)
 def test_every_form_holds_with_a_schedule_and_clipping(name, dtype, engine_named):
     found = trained(engine_named("jax-jit"), case_of(dtype), plan_of(name))
     assert broken(found) == set()
@@ -130,7 +131,7 @@ def test_every_form_holds_with_a_schedule_and_clipping(name, dtype, engine_named
     assert (equations.count("schedule: η"), equations.count("clipping: W")) == (len(BATCHES), 2 * len(BATCHES))
 
 
-@pytest.mark.parametrize("name", OF_EVERY_KIND)
+@over("name", OF_EVERY_KIND, quick=3)
 def test_forms_hold_in_half_precision(name, engine_named):
     assert broken(trained(engine_named("jax-jit"), case_of("bfloat16"), plan_of(name))) == set()
 
@@ -140,8 +141,7 @@ def test_forms_hold_in_one_program_of_the_network(name, engine_named):
     assert broken(trained(engine_named("jax-whole"), case_of("float64"), plan_of(name))) == set()
 
 
-@pytest.mark.parametrize("clipping", CLIPPINGS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@over(("schedule", "clipping"), [(schedule, clipping) for schedule in SCHEDULES for clipping in CLIPPINGS], quick=6)
 def test_every_schedule_holds_with_every_clipping(schedule, clipping, engine_named):
     plan = plan_of("adam", schedule, clipping)
     assert broken(trained(engine_named("jax-jit"), case_of("float32"), plan)) == set()
@@ -168,8 +168,7 @@ def test_without_a_schedule_the_rate_is_the_number(engine_named):
 # --- a run that is cut
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", FORMS)
+@over(("name", "dtype"), IN_TWO_FORMATS, quick=10)
 def test_every_form_goes_on_bit_for_bit(name, dtype, engine_named):
     engine, case, plan = engine_named("jax-jit"), case_of(dtype), plan_of(name)
     whole = list(engine.train(case, plan))
@@ -178,8 +177,9 @@ def test_every_form_goes_on_bit_for_bit(name, dtype, engine_named):
         assert_same(one, other)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("engine", ["jax-jit", "jax-whole"])
+@over(
+    ("schedule", "engine"), [(schedule, name) for schedule in SCHEDULES for name in ("jax-jit", "jax-whole")], quick=5
+)
 def test_every_schedule_goes_on_bit_for_bit(engine, schedule, engine_named):
     engine, case = engine_named(engine), case_of("bfloat16")
     for name in ("adam", "gradient_descent"):  # one has a count beside that of the schedule, and one has none

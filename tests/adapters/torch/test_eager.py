@@ -13,9 +13,10 @@ from reference.audit import audit, first_break
 from reference.case import Case
 from reference.cases import COMBINATIONS, Combination, Shape, draw_case
 from reference.network import contributions
-from reference.rounding import eq_1_error, rounding
+from reference.rounding import DTYPES, eq_1_error, rounding
 from reference.training import descent
 from tests.arithmetics import arithmetic
+from tests.tables import over
 
 COMBINATION = Combination("tanh", "softmax", "categorical_cross_entropy_on_logits")
 
@@ -82,7 +83,8 @@ def test_no_gradient_is_left_over_from_a_trace():
 # --- reductions
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@over("dtype", DTYPES)
+@over("loss", LOSSES)
 def test_total_and_partial_losses_are_of_one_definition(loss, dtype):
     """L by the framework's own reduction is the mean of L_i, and L_i is the sum over t, whatever `mean` means there."""
     case = case_of(next(c for c in COMBINATIONS if c.loss == loss and c.hidden == "tanh"), dtype)
