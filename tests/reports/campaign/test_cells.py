@@ -140,7 +140,7 @@ def test_a_group_has_one_hidden_activation_and_what_was_asked_for():
     ("arguments", "count"),
     [
         (["--full"], 6325),
-        ([], 575),
+        ([], 825),
         (["--hidden", "tanh"], 275),
         (["--hidden", "tanh,relu", "--output", "sigmoid"], 26),
         (["--loss", "categorical_cross_entropy"], 23),
@@ -509,8 +509,8 @@ def test_a_cell_without_a_record_has_the_fields_of_one(in_one):
     group = next(cell_groups("numpy", "numpy", "cpu", {"float32": SOME}, 1, 0, SEED, "full"))
     lost = failed_cell(group, 0, Failure(Verdict.TIMED_OUT, "it takes more than 1 s"))
     lost.pop("spent")
-    assert lost.keys() == in_one["cells"][0].keys()
-    assert lost["id"] == in_one["cells"][0]["id"]
+    assert lost.keys() == in_one.found["cells"][0].keys()
+    assert lost["id"] == in_one.found["cells"][0]["id"]
 
 
 # --- times

@@ -52,8 +52,8 @@ BEYOND_A_CAMPAIGN = {"infinity-clamped", "nan-swallowed", "zero-past-first-page"
 
 @pytest.mark.parametrize("engine", quick(["numpy", "torch-eager", "jax-jit"], 1))
 def test_the_covering_design_finds_the_seeded_faults(engine):
-    missed = {name for name, fault in FAULTS.items() if not finds("covering", engine, fault)}
-    assert missed <= BEYOND_A_CAMPAIGN
+    asked = {name: fault for name, fault in FAULTS.items() if name not in BEYOND_A_CAMPAIGN}
+    assert not {name for name, fault in asked.items() if not finds("covering", engine, fault)}
 
 
 @pytest.mark.exhaustive
