@@ -174,7 +174,7 @@ def test_fused_torch_holds(name, dtype):
     assert breaks(name, dtype, engine, torch_steps, fused=True) == []
 
 
-@over(("name", "dtype"), [(name, dtype) for name in OPTAX for dtype in rd.DTYPES], quick=27)
+@over(("name", "dtype"), [(name, dtype) for name in OPTAX for dtype in rd.DTYPES], quick=14)
 def test_optax_holds(name, dtype):
     assert breaks(name, dtype, "jax-jit", optax_steps) == []
 

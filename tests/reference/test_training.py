@@ -1,6 +1,7 @@
 """The training cycle: batches, steps of gradient descent and of every optimiser, and the audit of a step."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -281,6 +282,7 @@ CENTRED = ("rmsprop_centred", "rmsprop_centred_momentum")
 @over(
     ("name", "dtype"),
     [(name, dtype) for name in OPTIMISERS for dtype in DTYPES if dtype != "float16" or name not in CENTRED],
+    quick=55,
 )
 def test_every_step_of_the_reference_holds_in_every_format(name, dtype):
     plan = plan_of(name, SCHEDULES[2], CLIPPINGS[1], **in_format(name, dtype))
@@ -311,8 +313,7 @@ def test_in_float16_adam_with_the_usual_eps_is_not_held():
 
 
 @over("name", ["adam", "gradient_descent", "momentum", "lion"], quick=1)
-@over("clipping", [None, *CLIPPINGS])
-@over("schedule", [Schedule(), *SCHEDULES], ids=lambda schedule: schedule.name)
+@over(("schedule", "clipping"), list(product([Schedule(), *SCHEDULES], [None, *CLIPPINGS])), quick=10)
 def test_every_schedule_and_clipping_holds(schedule, clipping, name):
     for dtype in DTYPES:
         plan = plan_of(name, schedule, clipping, **in_format(name, dtype))

@@ -135,7 +135,10 @@ def test_a_fault_is_killed_under_jit(fault, engine_named):
 
 
 @over(
-    "fault", [fault for fault in FAULTS.values() if fault.exceeds("float64", CONVERGED)], ids=lambda fault: fault.name
+    "fault",
+    [fault for fault in FAULTS.values() if fault.exceeds("float64", CONVERGED)],
+    ids=lambda fault: fault.name,
+    quick=50,
 )
 def test_a_fault_is_killed_near_convergence(fault):
     killed("numpy", fault, "float64", CONVERGED)

@@ -190,7 +190,7 @@ REPORTED = {
 }
 
 
-@over("dtype", DTYPES)
+@over("dtype", DTYPES, quick=2)
 @over("what", REPORTED)
 def test_a_wrong_report_is_found(engine, dtype, what):
     change, right = REPORTED[what]

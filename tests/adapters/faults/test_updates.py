@@ -152,7 +152,7 @@ def test_a_fault_is_named_by_its_line_in_the_form_that_the_engine_has():
 
 
 @over("stage", STAGES)
-@over(("setting", "dtype"), CELLS, quick=20)
+@over(("setting", "dtype"), CELLS, quick=12)
 @over("engine", MAKERS)
 def test_the_honest_optimiser_holds(engine, setting, dtype, stage):
     steps = WINDOWED.window if setting == WINDOWED.setting else 1
@@ -218,7 +218,7 @@ def test_the_biases_have_their_own_hyperparameters_where_they_should():
 # --- every fault is killed, and named
 
 
-@over("fault", UPDATES.values(), ids=UPDATES)
+@over("fault", UPDATES.values(), ids=UPDATES, quick=20)
 @over("engine", MAKERS)
 def test_a_fault_is_killed_and_named(engine, fault):
     for dtype in ("float32", "float64"):
@@ -231,7 +231,7 @@ def test_a_fault_is_killed_and_named(engine, fault):
             assert fault.names(*draw.found), f"{fault.name} is found in {draw.found}, not in {fault.breaks}: {where}"
 
 
-@over(("fault", "dtype", "stage"), IN_HALF_PRECISION, ids=called)
+@over(("fault", "dtype", "stage"), IN_HALF_PRECISION, ids=called, quick=30)
 @over("engine", MAKERS)
 def test_a_fault_is_killed_in_half_precision_where_that_is_said_to_see_it(engine, fault, dtype, stage):
     draw = kill_matrix.draw_update(engine, fault, dtype, stage, SEED)

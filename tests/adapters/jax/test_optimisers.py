@@ -1,6 +1,7 @@
 """optax as the adapter chains it: schedules and clipping with every form, runs that are cut, and its staircase."""
 
 from dataclasses import replace
+from itertools import product
 
 import jax
 import numpy as np
@@ -141,7 +142,7 @@ def test_forms_hold_in_one_program_of_the_network(name, engine_named):
     assert broken(trained(engine_named("jax-whole"), case_of("float64"), plan_of(name))) == set()
 
 
-@over(("schedule", "clipping"), [(schedule, clipping) for schedule in SCHEDULES for clipping in CLIPPINGS], quick=6)
+@over(("schedule", "clipping"), [(schedule, clipping) for schedule in SCHEDULES for clipping in CLIPPINGS], quick=5)
 def test_every_schedule_holds_with_every_clipping(schedule, clipping, engine_named):
     plan = plan_of("adam", schedule, clipping)
     assert broken(trained(engine_named("jax-jit"), case_of("float32"), plan)) == set()
@@ -178,16 +179,18 @@ def test_every_form_goes_on_bit_for_bit(name, dtype, engine_named):
 
 
 @over(
-    ("schedule", "engine"), [(schedule, name) for schedule in SCHEDULES for name in ("jax-jit", "jax-whole")], quick=5
+    ("schedule", "name", "engine"),
+    # one has a count beside that of the schedule, and one has none
+    list(product(SCHEDULES, ["adam", "gradient_descent"], ["jax-jit", "jax-whole"])),
+    quick=6,
 )
-def test_every_schedule_goes_on_bit_for_bit(engine, schedule, engine_named):
+def test_every_schedule_goes_on_bit_for_bit(engine, schedule, name, engine_named):
     engine, case = engine_named(engine), case_of("bfloat16")
-    for name in ("adam", "gradient_descent"):  # one has a count beside that of the schedule, and one has none
-        plan = plan_of(name, schedule, clipping="value")
-        whole = list(engine.train(case, plan))
-        rest, there = rest_of(plan, case, whole)
-        for one, other in zip(engine.train(there, rest), whole[CUT:], strict=True):
-            assert_same(one, other)
+    plan = plan_of(name, schedule, clipping="value")
+    whole = list(engine.train(case, plan))
+    rest, there = rest_of(plan, case, whole)
+    for one, other in zip(engine.train(there, rest), whole[CUT:], strict=True):
+        assert_same(one, other)
 
 
 @pytest.mark.parametrize("name", ["adam", "momentum"])
@@ -233,8 +236,7 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("what", OTHER)
-@pytest.mark.parametrize("engine", ["jax-jit", "jax-whole"])
+@over(("what", "engine"), [(what, name) for what in OTHER for name in ("jax-jit", "jax-whole")], quick=5)
 def test_another_plan_is_named(engine, what, engine_named):
     given, meant, named = OTHER[what]
     assert first_broken(trained(engine_named(engine), case_of("float32"), given, meant)) == named
