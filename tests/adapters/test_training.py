@@ -119,7 +119,7 @@ def known(engine, name, dtype):
 # --- every line of every step
 
 
-@over(("engine", "name", "dtype"), RUNS, quick=24)
+@over(("engine", "name", "dtype"), RUNS, quick=30)
 def test_every_line_of_every_step_holds(engine, name, dtype, trained):
     plan = SCHEDULED[name]
     found = list(audited(engine, dtype, plan, trained(engine, plan, dtype)))
@@ -206,7 +206,7 @@ def goes_on(engine, plan, steps, dtype, cut=CUT):
     return all(same(one, other) for one, other in zip(steps[cut:], engine.train(case, rest), strict=True))
 
 
-@over(("engine", "name", "dtype"), RUNS, quick=24)
+@over(("engine", "name", "dtype"), RUNS, quick=30)
 def test_a_run_that_is_cut_goes_on_bit_for_bit(engine, name, dtype, trained, engine_named):
     plan = SCHEDULED[name]
     assert goes_on(engine_named(engine), plan, trained(engine, plan, dtype), dtype)

@@ -152,7 +152,7 @@ def test_a_fault_is_named_by_its_line_in_the_form_that_the_engine_has():
 
 
 @over("stage", STAGES)
-@over(("setting", "dtype"), CELLS, quick=12)
+@over(("setting", "dtype"), CELLS, quick=16)
 @over("engine", MAKERS)
 def test_the_honest_optimiser_holds(engine, setting, dtype, stage):
     steps = WINDOWED.window if setting == WINDOWED.setting else 1
