@@ -150,7 +150,7 @@ def test_a_group_has_one_hidden_activation_and_what_was_asked_for():
 )
 def test_options_choose_combinations(arguments, count):
     options = parser().parse_args(["audit", *arguments])
-    for spec in ("numpy", "mine.py:Mine"):
+    for spec in ("numpy", "torch-eager"):
         kept = combinations_of(options, spec, "float32")
         assert len(kept) == count, f"{len(kept)} combinations, but should be {count}"
     assert 0 < len(combinations_of(options, "jax-whole", "float32")) <= len(once())
