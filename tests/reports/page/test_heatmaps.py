@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from reports.campaign.standing import items
-from reports.page.heatmaps import ABSENT, Engine, Line, Tile, counts_text, engines
+from reports.page.heatmaps import ABSENT, DESIGNS, Engine, Line, Tile, counts_text, engines
 from reports.results.verdicts import Verdict
 from tests.reports.page.reading import read, tooltips
 from tests.reports.samples import (
@@ -244,3 +244,12 @@ def test_engines_are_folded_but_the_first_and_those_that_break() -> None:
     spoil(results["cells"][-1])
     folded = [("open" in a) for tag, a in read(results).seen if tag == "details" and a.get("class") == "engine-maps"]
     assert folded == [True, False, True]
+
+
+@pytest.mark.parametrize("design", ["covering", "full", "quick", None])
+def test_the_maps_say_which_cells_an_audit_has(design: str | None) -> None:
+    results = small()
+    if design is not None:
+        results["request"]["design"] = design
+    html = read(results).html
+    assert [text for text in DESIGNS.values() if text in html] == ([DESIGNS[design]] if design else [])

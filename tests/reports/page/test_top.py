@@ -4,7 +4,7 @@ import pytest
 
 from reports.campaign.summary import summarise
 from reports.page.report import render
-from reports.page.top import key_figures, started
+from reports.page.top import key_figures, replay, started
 from reports.results import files
 from tests.reports.page.reading import SITUATIONS, everything_wrong, read
 from tests.reports.samples import (
@@ -73,6 +73,13 @@ def test_the_replay_is_the_request() -> None:
     results = sample()
     results["request"] |= {"seed": 11, "cases": 3}
     assert "python -m reports audit --seed 11 --cases 3" in read(results).text
+
+
+@pytest.mark.parametrize(("design", "option"), [("full", " --full"), ("quick", " --quick"), ("covering", "")])
+def test_the_replay_has_the_size_of_the_audit(design: str, option: str) -> None:
+    results = sample()
+    results["request"]["design"] = design
+    assert replay(results).startswith(f"python -m reports audit{option} --seed")
 
 
 def test_the_start_is_a_date_and_a_time_where_it_is_one() -> None:
