@@ -128,7 +128,7 @@ def test_a_fault_is_killed(engine, dtype, fault):
     killed(engine, fault, dtype)
 
 
-@over("fault", FAULTS.values(), ids=FAULTS, quick=24)
+@over("fault", FAULTS.values(), ids=FAULTS, quick=18)
 def test_a_fault_is_killed_under_jit(fault, engine_named):
     engine_named("jax-jit")  # which has no format promoted that is not asked for
     killed("jax-jit", fault, "float64")

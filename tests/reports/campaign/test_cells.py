@@ -282,14 +282,22 @@ OTHERS = (
 )
 
 
+IN_QUICK = {"jax-jit": ("float32", "float16"), "jax-whole": ("float64", "bfloat16")}
+"""What is compiled in the quick tests."""
+
+
 @pytest.mark.parametrize(
-    ("engine", "combination"),
+    ("engine", "dtype", "combination"),
     [
-        *((engine, COMBINATION) for engine in ENGINES),
-        *product(("numpy", "torch-eager"), OTHERS),
+        pytest.param(
+            *(engine, dtype, combination),
+            id=f"{engine}-{dtype}-{'-'.join(combination)}",
+            marks=() if dtype in IN_QUICK.get(engine, DTYPES) else pytest.mark.exhaustive,
+        )
+        for engine, combination in (*product(ENGINES, (COMBINATION,)), *product(("numpy", "torch-eager"), OTHERS))
+        for dtype in DTYPES
     ],
     indirect=["engine"],
-    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_honest_engines_hold(engine, dtype, combination):
     found = run(engine, dtype, combination)

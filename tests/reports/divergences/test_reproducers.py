@@ -10,6 +10,7 @@ from adapters.torch import functions as torch_functions
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
 from reports.divergences import functions, reproducers
+from tests.exhaustive import quick
 
 ADAPTERS = {"torch": torch_functions, "jax": jax_functions}
 ENGINE = {"torch": "torch-eager", "jax": "jax-jit"}
@@ -24,7 +25,7 @@ def test_every_function_of_an_adapter_has_a_snippet(framework):
 FUNCTIONS = [(f, name) for f in ADAPTERS for name in reproducers.ACTIVATIONS[f] if not ACTIVATIONS[name].coupled]
 
 
-@pytest.mark.parametrize(("framework", "name"), FUNCTIONS)
+@pytest.mark.parametrize(("framework", "name"), quick(FUNCTIONS, 20))
 def test_a_snippet_is_the_adapters_function(framework, name, engine_named):
     z = np.array([-1.25, 0.75])
     adapter = engine_named(ENGINE[framework])
@@ -39,7 +40,7 @@ def test_jax_has_no_other_beta_and_its_snippet_no_beta():
     assert "beta" not in reproducers.JAX_ACTIVATIONS["softplus"]
 
 
-@pytest.mark.parametrize(("framework", "name"), [(f, name) for f in ADAPTERS for name in reproducers.LOSSES[f]])
+@pytest.mark.parametrize(("framework", "name"), quick(((f, n) for f in ADAPTERS for n in reproducers.LOSSES[f]), 18))
 def test_a_snippet_is_the_adapters_loss(framework, name, engine_named):
     loss = LOSSES[name]
     output = loss.outputs[0] if loss.outputs else "identity"
