@@ -11,6 +11,7 @@ from rich.console import Console
 from adapters.contract import AdapterError, load
 from reference import accuracy
 from reference.activations import ACTIVATIONS, Activation, Kink
+from reference.losses import LOSSES
 from reference.rounding import DTYPES, UNIT_ROUNDOFF
 from reports.divergences import measure, reproducers, terminal
 from reports.divergences.known import KNOWN
@@ -36,25 +37,34 @@ SOME = {
     "float16": ("sigmoid", "silu", "absolute_error", "binary_cross_entropy", "cosine_distance"),
     "bfloat16": ("hardtanh",),
 }
-"""What the quick tests ask for beside every function in float64: JAX compiles each function for each format."""
+"""What the quick tests ask for beside most functions in float64: JAX compiles each function for each format."""
+
+ALIKE = (
+    *("logsigmoid", "elu", "relu6"),
+    *("mean_squared_error", "smooth_l1", "gaussian_nll", "squared_hinge", "poisson_nll", "log_cosh"),
+    *("binary_cross_entropy_on_logits", "categorical_cross_entropy_with_classes", "smoothed_cross_entropy_on_logits"),
+)
+"""What the quick tests do not ask for in float64: others have their kinks, tails or defaults."""
 
 
-@pytest.fixture(scope="module", params=["all in float64", pytest.param("all", marks=pytest.mark.exhaustive)])
+@pytest.fixture(scope="module", params=["most in float64", pytest.param("all", marks=pytest.mark.exhaustive)])
 def rows(request, engine_named):
     """The table of three engines, measured once."""
     engines = [engine_named(name) for name in ENGINES]
     if request.param == "all":
         return measure.measure(engines, DTYPES)
-    return [*measure.measure(engines, ("float64",)), *(row for dtype in SOME for row in some_rows(engines, dtype))]
+    in_float64 = [name for name in (*ACTIVATIONS, *LOSSES) if name not in ALIKE]
+    found = some_rows(engines, "float64", in_float64, measure.default_rows)
+    return [*found, *(row for dtype in SOME for row in some_rows(engines, dtype, SOME[dtype], lambda engines: ()))]
 
 
-def some_rows(engines, dtype):
-    """The rows of some functions, and of the arithmetic, in one format."""
+def some_rows(engines, dtype, functions, default_rows):
+    """The rows of some functions, of the defaults, and of the arithmetic, in one format."""
     with pytest.MonkeyPatch.context() as patch:
         for table in ("ACTIVATIONS", "LOSSES"):
-            kept = {name: f for name, f in getattr(measure, table).items() if name in SOME[dtype]}
+            kept = {name: f for name, f in getattr(measure, table).items() if name in functions}
             patch.setattr(measure, table, kept)
-        patch.setattr(measure, "default_rows", lambda engines: ())
+        patch.setattr(measure, "default_rows", default_rows)
         return measure.measure(engines, (dtype,))
 
 
