@@ -29,7 +29,7 @@ from reports.results import files
 from reports.results.environment import environment
 from reports.results.records import RequestRecord
 from reports.results.schema import Measurements, Results
-from reports.results.verdicts import Verdict
+from reports.results.verdicts import RIGHT
 from reports.running.workers import Limits
 from reports.text.console import say
 from reports.text.progress import progress
@@ -222,7 +222,7 @@ def whole_campaign(
         shown = bar.add_task("", total=cells + runs + 1)
 
         def finished(key: str, record: Any) -> None:
-            if isinstance(record, dict) and record["verdict"] not in (Verdict.HOLDS, Verdict.NOT_RUN):
+            if isinstance(record, dict) and record["verdict"] not in RIGHT:
                 found[record["verdict"]] += 1
             bar.update(shown, advance=1, description=found_so_far(found, key))
 

@@ -14,14 +14,11 @@ from typing import NamedTuple
 from reports.gate.baseline import LOWEST, Baseline, Kinks, Line, Lines
 from reports.gate.waivers import Waiver, expired, idle, waived
 from reports.results.records import ItemRecord
-from reports.results.verdicts import Verdict
+from reports.results.verdicts import RIGHT, Verdict
 
 FACTOR = 4.0
 """By which the step of a worst ratio may rise. Measured: kernels for other instruction sets (OpenBLAS SandyBridge, ATen
 without AVX2, XLA with AVX) move 3,495 of 76,128 cells by a step, 30 by two, none by more; no verdict, no convention."""
-
-RIGHT = (Verdict.HOLDS, Verdict.NOT_RUN)
-"""The verdicts that need no explanation."""
 
 ALONE = ("more elements",)
 """The differences that do not fail."""
@@ -71,9 +68,7 @@ def judged(
         replace(each, waived=each.what in ("verdict", "ratio") and waived(by_id[each.cell], waivers, today))
         for each in differences(baseline, now)
     ]
-    compared = len(baseline.lines.keys() & now.lines.keys())
-    past = expired(waivers, today)
-    return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), compared)
+    return outcome_of(held, len(baseline.lines.keys() & now.lines.keys()), records, waivers, today)
 
 
 def judged_alone(
@@ -87,8 +82,20 @@ def judged_alone(
         for line in wrong
     ]
     ran = sum(line["verdict"] != Verdict.NOT_RUN for line in now.lines.values())
+    return outcome_of(held, ran, records, waivers, today, new)
+
+
+def outcome_of(
+    held: Sequence[Difference],
+    compared: int,
+    records: Sequence[ItemRecord],
+    waivers: Sequence[Waiver],
+    today: date,
+    new: str | None = None,
+) -> Outcome:
+    """The outcome of differences, with the waivers that are past their date or no longer apply."""
     past = expired(waivers, today)
-    return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), ran, new)
+    return Outcome(tuple(held), tuple(past), tuple(w for w in idle(waivers, records) if w not in past), compared, new)
 
 
 def refusal(baseline: Baseline, now: Baseline) -> str | None:

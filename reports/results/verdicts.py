@@ -13,3 +13,7 @@ class Verdict(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed-out"
     MALFORMED = "malformed"
+
+
+RIGHT = (Verdict.HOLDS, Verdict.NOT_RUN)
+"""The verdicts that need no explanation."""

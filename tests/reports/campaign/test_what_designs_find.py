@@ -12,7 +12,7 @@ from adapters.faults.networks import NETWORKS
 from adapters.faults.planting import planted
 from reports.campaign.cells import draw_cases, run_cell
 from reports.campaign.designs import DESIGNS, NO_EXPERIMENTS
-from reports.results.verdicts import Verdict
+from reports.results.verdicts import RIGHT
 from tests.exhaustive import quick
 
 SEED, FURTHER = 2026, 3
@@ -43,7 +43,7 @@ def breaks(adapter, dtype, names, thorough):
     """Whether a cell shows what is planted, in the Cases that the campaign draws for it."""
     cases = draw_cases(SEED, names, dtype, 1 + (FURTHER if thorough else 0))
     cell = run_cell(adapter, "cpu", dtype, names, cases, SEED, NO_EXPERIMENTS)
-    return cell["verdict"] not in (Verdict.HOLDS, Verdict.NOT_RUN)
+    return cell["verdict"] not in RIGHT
 
 
 BEYOND_A_CAMPAIGN = {"infinity-clamped", "nan-swallowed", "zero-past-first-page"}
